@@ -1,4 +1,4 @@
-"""English noun plurals, written out once into the lexicon files and never guessed while decoding."""
+"""English noun plurals, written out once into the lexicon files, never guessed while decoding."""
 
 from __future__ import annotations
 
@@ -32,8 +32,26 @@ IRREGULAR: Final = {
 """Nouns whose plural no rule gives."""
 
 UNCHANGED: Final = frozenset(
-    "aircraft bison broccoli buffalo cattle deer fish fowl furniture glasses luggage peafowl "
-    "people scissors sheep skis watercraft waterfowl".split()
+    [
+        "aircraft",
+        "bison",
+        "broccoli",
+        "buffalo",
+        "cattle",
+        "deer",
+        "fish",
+        "fowl",
+        "furniture",
+        "glasses",
+        "luggage",
+        "peafowl",
+        "people",
+        "scissors",
+        "sheep",
+        "skis",
+        "watercraft",
+        "waterfowl",
+    ]
 )
 """Nouns that are their own plural, have none, or are plurals already."""
 
