@@ -1,0 +1,158 @@
+"""Attention weights of a few query rows, recomputed in float32 beside the model's own kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_MASKED = torch.finfo(torch.float32).min / 2  # finite, so that a row without any key stays finite
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """Which keys the rows of interest may attend to.
+
+    Attributes:
+        keys: only this many keys, from the first, take part.
+        bias: float32, broadcastable to ``[batch * kv heads, group * rows, keys]``, to be added
+            to the scores; ``None`` if every one of ``keys`` is visible.
+    """
+
+    keys: int
+    bias: Tensor | None
+
+
+def sight(
+    name: str,
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    mask: object,
+    options: dict[str, Any],
+    *,
+    start: int,
+    known: Tensor,
+    rows: Tensor | None,
+) -> Sight:
+    """Which keys each row sees, by the rules of the attention function that the model uses.
+
+    Args:
+        name: the model's own attention implementation.
+        module: the attention module.
+        query: ``[batch, heads, queries, dim]``.
+        key: ``[batch, kv heads, keys, dim]``.
+        mask: what the module was given: nothing, a dense mask ``[batch, heads or 1, queries,
+            keys]`` (bool or additive), or what only the implementation itself understands.
+        options: the keyword arguments of the call.
+        start: position in the sequence of the first query.
+        known: bool ``[batch, keys]``, False on padding.
+        rows: int64 ``[batch, rows]`` queries of interest, or ``None`` for the last alone.
+    """
+    length, keys = query.shape[2], key.shape[2]
+    if isinstance(mask, Tensor) and mask.ndim == 4:
+        return Sight(keys, _per_head(_dense_bias(mask, keys, rows), query, key))
+    causal = _is_causal(module, options) and length > 1
+    if mask is None and name in ("sdpa", "eager"):
+        # Without a mask, SDPA aligns causality with the first key; eager has none at all.
+        if name == "eager" or not causal:
+            return Sight(keys, None)
+        if rows is None:
+            return Sight(min(keys, length), None)
+        visible = torch.arange(keys, device=key.device) <= rows.unsqueeze(-1)
+        return Sight(keys, _per_head(_additive(visible.unsqueeze(1)), query, key))
+    # FlashAttention and FlexAttention keep their own account of causality, padding and windows,
+    # aligned with the last key.
+    total = start + length
+    offset = max(total - keys, 0)
+    position = torch.arange(keys, device=key.device) + offset
+    row = (rows if rows is not None else torch.full((1, 1), length - 1, device=key.device)) + start
+    row = row.unsqueeze(-1)
+    visible = known.unsqueeze(1) & (position < total)
+    if causal or length == 1:
+        visible = visible & (position <= row)
+    window = options.get("sliding_window")
+    if window is not None:
+        visible = visible & (position > row - window)
+    if isinstance(mask, Tensor) and mask.ndim == 2:
+        visible = visible & mask[:, -keys:].bool().unsqueeze(1)
+    return Sight(keys, _per_head(_additive(visible.unsqueeze(1)), query, key))
+
+
+def raw_scores(query: Tensor, key: Tensor, options: dict[str, Any]) -> Tensor:
+    """Scaled scores before any mask, float32 ``[batch * kv heads, group * rows, keys]``.
+
+    Args:
+        query: ``[batch, heads, rows, dim]``.
+        key: ``[batch, kv heads, keys, dim]``, not repeated for grouped heads.
+        options: ``scaling`` and ``softcap`` as the attention function gets them.
+    """
+    width = query.shape[-1]
+    scaling = options.get("scaling")
+    scaling = width**-0.5 if scaling is None else float(scaling)
+    grouped = query.reshape(key.shape[0] * key.shape[1], -1, width)
+    across = key.flatten(0, 1).transpose(1, 2)
+    if query.dtype == torch.float32:
+        scores = torch.bmm(grouped * scaling, across)
+    elif query.is_cuda:
+        # Half-precision inputs, float32 result: no float32 copy of the keys is made.
+        scores = torch.bmm(grouped, across, out_dtype=torch.float32) * scaling
+    else:
+        scores = torch.bmm(grouped.float() * scaling, across.float())
+    softcap = options.get("softcap")
+    return scores if softcap is None else softcap * torch.tanh(scores / softcap)
+
+
+def attention_weights(scores: Tensor, sinks: Tensor | None, batch: int) -> Tensor:
+    """Softmax over keys; learned ``sinks`` ``[heads]`` take part of the mass and are left out."""
+    if sinks is None:
+        return torch.softmax(scores, dim=-1)
+    rows = scores.numel() // (batch * sinks.numel() * scores.shape[-1])
+    sink = sinks.float().view(1, -1, 1, 1).expand(batch, -1, rows, 1)
+    with_sink = torch.cat([scores.view(batch, sinks.numel(), rows, -1), sink], dim=-1)
+    return torch.softmax(with_sink, dim=-1)[..., :-1].reshape(scores.shape)
+
+
+def pick(states: Tensor, rows: Tensor) -> Tensor:
+    """``states`` ``[batch, heads, queries, dim]`` at ``rows`` int64 ``[batch, rows]``."""
+    index = rows[:, None, :, None].expand(-1, states.shape[1], -1, states.shape[-1])
+    return states.gather(2, index)
+
+
+def _is_causal(module: nn.Module, options: dict[str, Any]) -> bool:
+    given = options.get("is_causal")
+    return bool(getattr(module, "is_causal", True) if given is None else given)
+
+
+def _dense_bias(mask: Tensor, keys: int, rows: Tensor | None) -> Tensor:
+    """Additive ``[batch or 1, heads or 1, rows, keys]`` of the rows of interest."""
+    mask = mask[..., :keys]
+    if rows is None:
+        picked = mask[:, :, -1:]
+    else:
+        batch = rows.shape[0]
+        index = rows[:, None, :, None].expand(-1, mask.shape[1], -1, keys)
+        picked = mask.expand(batch, -1, -1, -1).gather(2, index)
+    return _additive(picked)
+
+
+def _additive(mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        return torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, _MASKED)
+    return mask.float().clamp_min(_MASKED)
+
+
+def _per_head(bias: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    """Lay ``[batch or 1, heads or 1, rows, keys]`` out as the scores are."""
+    batch, heads = query.shape[:2]
+    kv_heads = key.shape[1]
+    rows, keys = bias.shape[2:]
+    if bias.shape[1] == 1 and rows == 1:
+        # One row for all heads broadcasts over the group.
+        if bias.shape[0] == 1:
+            return bias.view(1, 1, keys)
+        return bias.expand(batch, kv_heads, 1, keys).reshape(batch * kv_heads, 1, keys)
+    full = bias.expand(batch, heads, rows, keys)
+    return full.reshape(batch * kv_heads, heads // kv_heads * rows, keys)
