@@ -40,10 +40,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 from .inflection import irregular_singular, plurals
+from .phrases import PhraseFinder
 
 FORMAT: Final = "sightline-lexicon-1"
 PACKAGED: Final = ("coco", "small")
@@ -118,21 +118,20 @@ class Lexicon:
                     f"{owner[_normal(phrase)]!r}; keep one of the two"
                 )
         freeze = object.__setattr__
-        freeze(self, "objects", MappingProxyType(checked))
-        freeze(
-            self,
-            "lemmas",
-            MappingProxyType({_normal(k): _normal(v) for k, v in self.lemmas.items()}),
-        )
+        freeze(self, "objects", checked)
+        freeze(self, "lemmas", {_normal(k): _normal(v) for k, v in self.lemmas.items()})
         for name in ("exceptions", "ambiguous", "invisible"):
             freeze(self, name, frozenset(map(_normal, getattr(self, name))) - {""})
 
     @cached_property
     def forms(self) -> Mapping[str, str]:
         """Every surface form -> its canonical object."""
-        return MappingProxyType(
-            {form: name for name, forms in self.objects.items() for form in forms}
-        )
+        return {form: name for name, forms in self.objects.items() for form in forms}
+
+    @cached_property
+    def phrases(self) -> PhraseFinder:
+        """Finds the names and the exceptions of this lexicon among words."""
+        return PhraseFinder({**self.forms, **dict.fromkeys(self.exceptions)})
 
     def lemma(self, form: str) -> str:
         """The dictionary form of a surface form, lower case."""

@@ -1,0 +1,254 @@
+"""Parts of speech, word by word as a sentence grows.
+
+Two averaged perceptrons (NLTK's, trained by ``sightline.calibration.taggers`` on the English Web
+Treebank of Universal Dependencies) tag every word twice: *provisionally* when it is complete, with
+nothing known to its right, and for good (*confirmed*) when the word after it is complete too. The
+weights in ``data/taggers`` are CC BY-SA 4.0, see the licence file there.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Final, Protocol
+
+from nltk.tag.perceptron import AveragedPerceptron
+from spacy.language import Language
+from spacy.tokens import Doc
+
+FORMAT: Final = "sightline-tagger-1"
+NOUN_TAGS: Final = frozenset({"NOUN", "PROPN"})
+"""What counts as a noun: common and proper alike, for captions name things either way."""
+
+_BEFORE: Final = ("-START-", "-START2-")
+_AFTER: Final = "-END-"
+
+
+class Tagger(Protocol):
+    """Anything that tags the last word of a sentence so far with a universal part of speech."""
+
+    def provisional(self, words: Sequence[str], tags: Sequence[str]) -> str:
+        """The tag of ``words[-1]``, nothing known to its right.
+
+        Args:
+            words: the sentence so far, at least one word.
+            tags: the confirmed tags of ``words[:-1]``.
+        """
+        ...
+
+    def confirmed(self, words: Sequence[str], tags: Sequence[str], following: str | None) -> str:
+        """The tag of ``words[-1]`` given the word after it, ``None`` at the end of the sentence."""
+        ...
+
+
+def _normal(word: str) -> str:
+    if word[0].isdigit():
+        return "!YEAR" if len(word) == 4 and word.isdigit() else "!DIGITS"
+    if "-" in word and word[0] != "-":
+        return "!HYPHEN"
+    return word.lower()
+
+
+def _shape(word: str) -> str:
+    """Runs of upper case, lower case and digits in the first six characters: "Xx", "d.d"."""
+    shape = ""
+    for char in word[:6]:
+        kind = "X" if char.isupper() else "x" if char.islower() else "d" if char.isdigit() else char
+        if shape[-1:] != kind:
+            shape += kind
+    return shape
+
+
+def features(
+    words: Sequence[str], tags: Sequence[str], following: str | None, *, sees_next: bool
+) -> dict[str, int]:
+    """What a perceptron knows of ``words[-1]``: feature name -> 1, as NLTK wants it.
+
+    Args:
+        words: the sentence so far, at least one word.
+        tags: the tags of ``words[:-1]``.
+        following: the word after it, ``None`` at the end of the sentence.
+        sees_next: whether ``following`` may be looked at.
+    """
+    word = words[-1]
+    normal = _normal(word)
+    before = _normal(words[-2]) if len(words) > 1 else _BEFORE[0]
+    earlier = _normal(words[-3]) if len(words) > 2 else _BEFORE[1]
+    tag = tags[-1] if tags else _BEFORE[0]
+    tag2 = tags[-2] if len(tags) > 1 else _BEFORE[1]
+    names = [
+        "bias",
+        "word " + normal,
+        "suffix2 " + word[-2:],
+        "suffix3 " + word[-3:],
+        "suffix4 " + word[-4:],
+        "prefix1 " + word[0],
+        "prefix3 " + word[:3],
+        "shape " + _shape(word),
+        "tag-1 " + tag,
+        "tag-2 " + tag2,
+        "tags " + tag + " " + tag2,
+        "tag-1 word " + tag + " " + normal,
+        "word-1 " + before,
+        "suffix-1 " + before[-3:],
+        "word-2 " + earlier,
+    ]
+    if sees_next:
+        after = _AFTER if following is None else _normal(following)
+        names += [
+            "word+1 " + after,
+            "suffix+1 " + after[-3:],
+            "word suffix+1 " + normal + " " + after[-2:],
+            "tag-1 suffix+1 " + tag + " " + after[-3:],
+        ]
+    return dict.fromkeys(names, 1)
+
+
+@dataclass(frozen=True)
+class TagModel:
+    """One perceptron with its dictionary of words that need no thought.
+
+    Attributes:
+        perceptron: NLTK's averaged perceptron; weights in hundredths.
+        dictionary: frequent words that nearly always have one tag -> that tag.
+        sees_next: whether it was trained to see the word after the one it tags.
+    """
+
+    perceptron: AveragedPerceptron
+    dictionary: Mapping[str, str]
+    sees_next: bool
+
+    def tag(self, words: Sequence[str], tags: Sequence[str], following: str | None = None) -> str:
+        """The tag of ``words[-1]``."""
+        known = self.dictionary.get(words[-1])
+        if known is not None:
+            return known
+        seen = features(words, tags, following, sees_next=self.sees_next)
+        tag, _ = self.perceptron.predict(seen)
+        return str(tag)
+
+    def to_bytes(self) -> bytes:
+        """The model as gzipped JSON, the same bytes for the same weights."""
+        classes = sorted(self.perceptron.classes)
+        place = {tag: number for number, tag in enumerate(classes)}
+        data = {
+            "format": FORMAT,
+            "license": "CC BY-SA 4.0; trained on UD English EWT, see LICENSE in this folder",
+            "sees_next": self.sees_next,
+            "classes": classes,
+            "dictionary": {word: place[tag] for word, tag in sorted(self.dictionary.items())},
+            "weights": {
+                name: [number for tag in sorted(row) for number in (place[tag], row[tag])]
+                for name, row in sorted(self.perceptron.weights.items())
+            },
+        }
+        text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+        return gzip.compress(text.encode(), mtime=0)
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> TagModel:
+        """Read what :meth:`to_bytes` wrote.
+
+        Raises:
+            ValueError: the bytes are not a tagger of this format.
+        """
+        try:
+            data: Any = json.loads(gzip.decompress(packed))
+        except (OSError, EOFError, ValueError) as error:
+            raise ValueError(f"a tagger is gzipped JSON, but reading it failed: {error}") from error
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise ValueError(
+                f"a tagger needs the format {FORMAT!r}; train one with "
+                "python -m sightline.calibration.taggers"
+            )
+        classes: list[str] = data["classes"]
+        weights = {
+            name: {classes[tag]: weight for tag, weight in zip(row[::2], row[1::2], strict=True)}
+            for name, row in data["weights"].items()
+        }
+        perceptron = AveragedPerceptron.decode_json_obj(weights)
+        perceptron.classes = set(classes)
+        dictionary = {word: classes[tag] for word, tag in data["dictionary"].items()}
+        return cls(perceptron, dictionary, bool(data["sees_next"]))
+
+
+@dataclass(frozen=True)
+class TreebankTagger:
+    """The packaged pair of perceptrons; shared by all captions and threads."""
+
+    provisional_model: TagModel
+    confirmed_model: TagModel
+
+    @classmethod
+    def packaged(cls) -> TreebankTagger:
+        """The taggers that ship with the product, read once."""
+        return _packaged()
+
+    def provisional(self, words: Sequence[str], tags: Sequence[str]) -> str:
+        """See :class:`Tagger`."""
+        return self.provisional_model.tag(words, tags)
+
+    def confirmed(self, words: Sequence[str], tags: Sequence[str], following: str | None) -> str:
+        """See :class:`Tagger`."""
+        return self.confirmed_model.tag(words, tags, following)
+
+
+@cache
+def _packaged() -> TreebankTagger:
+    folder = resources.files(__package__) / "data" / "taggers"
+    models = (
+        TagModel.from_bytes((folder / f"{name}.json.gz").read_bytes())
+        for name in ("provisional", "confirmed")
+    )
+    return TreebankTagger(*models)
+
+
+_PENN: Final = {"NN": "NOUN", "NNS": "NOUN", "NNP": "PROPN", "NNPS": "PROPN"}
+
+
+class SpacyTagger:
+    """A user's spaCy pipeline as a tagger, run on the sentence so far with our own words.
+
+    A pipeline costs milliseconds a word where the packaged taggers cost microseconds. It is run
+    once for each new word: that gives the new word its provisional tag and the one before it the
+    confirmed one.
+
+    Args:
+        pipeline: any pipeline that sets ``token.pos_``, or English ``token.tag_``.
+
+    Raises:
+        ValueError: the pipeline sets neither.
+    """
+
+    def __init__(self, pipeline: Language) -> None:
+        self._pipeline = pipeline
+        self._last: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        if not all(self._tags(["A", "dog", "sits", "there", "."])):
+            raise ValueError(
+                "a spaCy pipeline must set token.pos_ (or English token.tag_) for every word, but "
+                f"this one, with the components {pipeline.pipe_names}, does not; pass one with a "
+                "tagger or morphologizer"
+            )
+
+    def _tags(self, words: Iterable[str]) -> tuple[str, ...]:
+        words = tuple(words)
+        known, tags = self._last
+        if words != known:
+            doc = self._pipeline(Doc(self._pipeline.vocab, words=list(words)))
+            tags = tuple(token.pos_ or _PENN.get(token.tag_, token.tag_) for token in doc)
+            self._last = (words, tags)
+        return tags
+
+    def provisional(self, words: Sequence[str], tags: Sequence[str]) -> str:
+        """See :class:`Tagger`."""
+        return self._tags(words)[-1]
+
+    def confirmed(self, words: Sequence[str], tags: Sequence[str], following: str | None) -> str:
+        """See :class:`Tagger`."""
+        if following is None:
+            return self._tags(words)[-1]
+        return self._tags([*words, following])[-2]
