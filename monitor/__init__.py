@@ -1,0 +1,62 @@
+"""The run-time: watch a vision-language model while it decodes.
+
+The names below are loaded when first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .anatomy import Anatomy as Anatomy
+    from .errors import SightlineError as SightlineError
+    from .events import End as End
+    from .events import Event as Event
+    from .events import Mention as Mention
+    from .events import Token as Token
+    from .events import Verdict as Verdict
+    from .events import Word as Word
+    from .images import open_image as open_image
+    from .lexicon import Lexicon as Lexicon
+    from .report import Failure as Failure
+    from .report import Report as Report
+    from .report import fold as fold
+    from .report import parse_record as parse_record
+    from .session import Captions as Captions
+    from .session import Monitor as Monitor
+    from .small import small_model as small_model
+
+_HOMES = {
+    "Anatomy": "anatomy",
+    "SightlineError": "errors",
+    "End": "events",
+    "Event": "events",
+    "Mention": "events",
+    "Token": "events",
+    "Verdict": "events",
+    "Word": "events",
+    "open_image": "images",
+    "Lexicon": "lexicon",
+    "Failure": "report",
+    "Report": "report",
+    "fold": "report",
+    "parse_record": "report",
+    "Captions": "session",
+    "Monitor": "session",
+    "small_model": "small",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

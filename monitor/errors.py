@@ -22,7 +22,7 @@ class ModelError(SightlineError, ValueError):
     """The model or its processor is not one that can be watched."""
 
 
-class UnsupportedOption(SightlineError, ValueError):
+class OptionError(SightlineError, ValueError):
     """A ``generate`` option that would make the measurements wrong or impossible."""
 
 
@@ -30,7 +30,7 @@ class WatchError(SightlineError, RuntimeError):
     """The logits processor and the streamer of a watch were not used together, as documented."""
 
 
-class NonFiniteLogits(SightlineError, ArithmeticError):
+class NonFiniteError(SightlineError, ArithmeticError):
     """The model's logits hold no usable distribution: a token picked from them means nothing.
 
     Attributes:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import JsonValue
 from transformers import GenerationConfig, PreTrainedModel
 
-from .errors import UnsupportedOption
+from .errors import OptionError
 
 _NO_WAY_BACK: Final = "it does not pass one token per row and step to the streamer"
 _REFUSED: Final[Mapping[str, str]] = {
@@ -65,7 +65,7 @@ class DecodingOptions:
             prompt_length: tokens of the padded prompt, which ``max_length`` counts in.
 
         Raises:
-            UnsupportedOption: an option under which no row of the report could be trusted.
+            OptionError: an option under which no row of the report could be trusted.
         """
         config = _effective(model, options)
         _refuse(model, config, options)
@@ -85,7 +85,7 @@ class DecodingOptions:
 def _effective(model: PreTrainedModel, options: Mapping[str, Any]) -> GenerationConfig:
     given = options.get("generation_config")
     if given is not None and not isinstance(given, GenerationConfig):
-        raise UnsupportedOption(
+        raise OptionError(
             f"generation_config must be a transformers GenerationConfig, was: "
             f"{type(given).__name__}."
         )
@@ -100,7 +100,7 @@ def _effective(model: PreTrainedModel, options: Mapping[str, Any]) -> Generation
 def _refuse(model: PreTrainedModel, config: GenerationConfig, options: Mapping[str, Any]) -> None:
     for name, why in _REFUSED.items():
         value = options.get(name, getattr(config, name, None))
-        if value is not None and value is not False:
+        if not _absent(value):
             raise _unsupported(name, value, why)
     beams = config.num_beams or 1
     if beams > 1:
@@ -113,15 +113,15 @@ def _refuse(model: PreTrainedModel, config: GenerationConfig, options: Mapping[s
         raise _unsupported("cache_implementation", cache, "paged caches reorder rows")
     compiled = cache is not None and "static" in cache and model.device.type != "cpu"
     if compiled and not config.disable_compile:
-        raise UnsupportedOption(
+        raise OptionError(
             f"A watched model must not be compiled, but cache_implementation={cache!r} compiles "
             f"it on {model.device.type}. Add disable_compile=True."
         )
 
 
-def _unsupported(name: str, value: object, why: str) -> UnsupportedOption:
+def _unsupported(name: str, value: object, why: str) -> OptionError:
     shown = value if isinstance(value, (str, int, float)) else type(value).__name__
-    return UnsupportedOption(
+    return OptionError(
         f"generate({name}={shown!r}) cannot be watched: {why}. Leave {name} out; greedy decoding "
         f"and sampling, in batches of any size, can be watched."
     )
@@ -159,7 +159,7 @@ def _settings(config: GenerationConfig, options: Mapping[str, Any]) -> dict[str,
     return {
         name: value
         for name, value in sorted({**changed, **extra}.items())
-        if name not in _NOT_SETTINGS and not name.startswith("_") and _is_json(value)
+        if name not in _NOT_SETTINGS and not name.startswith(("_", "output_")) and _is_json(value)
     }
 
 
@@ -169,3 +169,7 @@ def _is_json(value: object) -> bool:
     if isinstance(value, float):
         return value == value and abs(value) != float("inf")
     return isinstance(value, (list, tuple)) and all(map(_is_json, value))
+
+
+def _absent(value: object) -> bool:
+    return value is None or (isinstance(value, (bool, int, float)) and not value)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from sightline.monitor.session import Monitor
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForImageTextToText,
@@ -17,12 +18,11 @@ from transformers import (
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
+    LogitsProcessor,
     PreTrainedTokenizerFast,
     set_seed,
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
-from sightline.monitor.session import Monitor
 
 SENTENCES = (
     "The image shows a dog on a bench near two traffic lights.",
@@ -126,8 +126,10 @@ def tiny(
     before = {name: module.config for name, module in model.named_modules() if _owns(module)}
     yield model, processor
     for name, module in model.named_modules():
-        assert not module._forward_hooks, f"forward hook left on {name!r}"
-        assert not module._forward_pre_hooks, f"forward pre-hook left on {name!r}"
+        # transformers leaves hooks of its own; ours must be gone
+        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
+            home = getattr(hook, "__module__", "")
+            assert not home.startswith("sightline."), f"{hook} left on {name!r}"
         if _owns(module):
             assert module.config is before[name], f"config of {name!r} was replaced"
 
@@ -152,3 +154,40 @@ def pictures() -> list[Image.Image]:
         )
         for _ in range(3)
     ]
+
+
+class Script(LogitsProcessor):
+    """Makes each row write what it is told, then end: the words are ours, the logits the model's.
+
+    A row may be a text, which is followed by the end token, or token ids, which are not.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[int]], *, after: int) -> None:
+        self._rows = rows
+        self._after = after
+        self._step = 0
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
+        forced = torch.full_like(scores, -torch.inf)
+        for row, ids in enumerate(self._rows):
+            forced[row, ids[self._step] if self._step < len(ids) else self._after] = 0.0
+        self._step += 1
+        return forced
+
+
+@pytest.fixture
+def script(
+    tiny: tuple[LlavaForConditionalGeneration, LlavaProcessor],
+) -> Callable[..., Script]:
+    """Called with the texts (or token ids) of each row, a logits processor that enforces them."""
+    tokenizer = tiny[1].tokenizer
+    end = tokenizer.eos_token_id
+
+    def write(*rows: str | Sequence[int]) -> Script:
+        encoded = [
+            [*tokenizer.encode(row, add_special_tokens=False), end] if isinstance(row, str) else row
+            for row in rows
+        ]
+        return Script(encoded, after=end)
+
+    return write

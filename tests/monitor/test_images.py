@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
 from sightline.monitor.errors import ImageError
 from sightline.monitor.images import find_images, open_image
 

@@ -1,0 +1,149 @@
+"""Caption images and report how much each noun looked at the image."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ..session import Monitor
+    from .records import RecordFile
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  sightline caption photo.jpg
+  sightline caption photos/ --out reports.jsonl
+  sightline caption photo.jpg --json | jq '.mentions[] | [.word, .svar]'
+  sightline caption photo.jpg --model llava-hf/llava-1.5-7b-hf --layers 5-18
+
+\b
+Output:
+  On a terminal, the caption as it is written, its nouns coloured by attention to the image.
+  In a pipe, or with --json, one JSON report a line. Progress and errors go to stderr.
+  An image that fails has a line of its own ("kind": "failure") and does not stop the others.
+
+\b
+Exit codes:
+  0    every image was captioned
+  1    nothing was captioned, or a report could not be written
+  2    the command line is wrong
+  3    some images were captioned and others failed
+  130  interrupted; finished reports are kept
+"""
+)
+@click.argument("paths", metavar="IMAGE_OR_FOLDER...", nargs=-1, required=True)
+@click.option(
+    "--model",
+    metavar="NAME_OR_FOLDER",
+    default="small",
+    show_default=True,
+    help="A saved checkpoint, a name on the Hugging Face hub, or 'small', which ships with "
+    "sightline.",
+)
+@click.option("--prompt", help="The question; by default the paper's request for details.")
+@click.option(
+    "--max-new-tokens",
+    type=click.IntRange(min=1),
+    default=512,
+    show_default=True,
+    help="Cut captions at this length.",
+)
+@click.option(
+    "--layers",
+    metavar="FIRST-LAST",
+    help="Decoder layers that SVAR sums over, counted from 0; by default the published range of "
+    "the model, else one scaled to its depth.",
+)
+@click.option(
+    "--lexicon",
+    metavar="NAME_OR_FILE",
+    help="Which words name which object: coco, small or a file.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Append the reports to this file, one JSON line each.",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout, on a terminal too.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Images captioned at once; with more than one, nothing is shown while it is written.",
+)
+@click.option("--device", help="Where the model runs, such as cuda; the CPU by default.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    help="Refuse larger images; 64,000,000 by default.",
+)
+@click.pass_context
+def caption(
+    ctx: click.Context,
+    *,
+    paths: tuple[str, ...],
+    model: str,
+    prompt: str | None,
+    max_new_tokens: int,
+    layers: str | None,
+    lexicon: str | None,
+    out: Path | None,
+    as_json: bool,
+    batch_size: int,
+    device: str | None,
+    max_pixels: int | None,
+) -> None:
+    """Caption images, and report how much each noun of the captions looked at the image."""
+    from rich.console import Console
+
+    from ..images import MAX_PIXELS, find_images
+    from ..prompts import DEFAULT_PROMPT
+    from .records import RecordFile
+    from .run import CaptionRun
+
+    files = find_images(paths)
+    if not files:
+        raise click.ClickException(
+            f"No image files in {', '.join(paths)}. Give image files, or a folder that holds some."
+        )
+    with ExitStack() as stack:
+        record_file: RecordFile | None = None
+        if out is not None:
+            try:
+                record_file = stack.enter_context(RecordFile(out))
+            except OSError as error:
+                raise click.ClickException(f"{out} cannot be written: {error}") from error
+        run = CaptionRun(
+            monitor=load_monitor(model, device=device, layers=layers, lexicon=lexicon),
+            prompt=DEFAULT_PROMPT if prompt is None else prompt,
+            max_new_tokens=max_new_tokens,
+            max_pixels=max_pixels or MAX_PIXELS,
+            record_file=record_file,
+            console=None if as_json or not sys.stdout.isatty() else Console(),
+            log=Console(stderr=True, highlight=False),
+        )
+        ctx.exit(run.all(files, batch_size=batch_size))
+
+
+def load_monitor(
+    model: str,
+    *,
+    device: str | None = None,
+    layers: str | None = None,
+    lexicon: str | None = None,
+) -> Monitor:
+    """The monitor that the command line asks for; what is wrong with it ends the command."""
+    from ..errors import SightlineError
+    from ..session import Monitor
+
+    try:
+        return Monitor.from_pretrained(model, device=device, layers=layers, lexicon=lexicon)
+    except (SightlineError, ValueError) as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,94 @@
+"""A model and its processor from a name or a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    PreTrainedConfig,
+    PreTrainedModel,
+    ProcessorMixin,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+from .errors import ModelError
+
+SMALL: Final = "small"
+"""The name of the model that ships with the package."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A model ready to run, its processor, and the lexicon that fits what it was trained on."""
+
+    model: PreTrainedModel
+    processor: ProcessorMixin
+    lexicon: str
+
+
+def load(
+    name_or_folder: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype = "auto",
+) -> Loaded:
+    """Load a checkpoint; code that a checkpoint may bring along is never run.
+
+    Args:
+        name_or_folder: a folder, a name on the Hugging Face hub, or ``"small"``.
+        device: where the model runs; the CPU by default.
+        dtype: of the weights; by default what the checkpoint says. The small model is float32.
+
+    Raises:
+        ModelError: nothing is there, it is damaged, or it is not an image-text-to-text model.
+    """
+    if str(name_or_folder) == SMALL:
+        from .small import small_model
+
+        model, processor = small_model()
+        return Loaded(_placed(model, device), processor, SMALL)
+    name = str(name_or_folder)
+    try:
+        config = AutoConfig.from_pretrained(name)
+        _check_kind(name, config)
+        loaded = AutoModelForImageTextToText.from_pretrained(name, config=config, dtype=dtype)
+        # The PIL back end needs no torchvision, and is the same on every machine.
+        found = AutoProcessor.from_pretrained(name, backend="pil")
+    except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(
+            f"{name!r} could not be loaded as a model: {error} Give a folder that "
+            f"save_pretrained wrote, a name on the Hugging Face hub, or 'small'."
+        ) from error
+    if not isinstance(found, ProcessorMixin):
+        raise ModelError(
+            f"{name!r} must come with a processor for text and images, it has a "
+            f"{type(found).__name__}. Save the model's processor beside it."
+        )
+    return Loaded(_placed(loaded, device), found, "coco")
+
+
+def _check_kind(name: str, config: PreTrainedConfig) -> None:
+    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        raise ModelError(
+            f"The model must read images and write text; {name!r} is a {config.model_type!r} "
+            f"model, which transformers does not list as image-text-to-text."
+        )
+
+
+def _placed(model: PreTrainedModel, device: str | torch.device | None) -> PreTrainedModel:
+    model.eval()
+    if device is not None:
+        try:
+            model.to(device)  # type: ignore[arg-type]  # transformers wraps it without its types
+        except (RuntimeError, AssertionError) as error:
+            raise ModelError(f"The model cannot run on {device!r}: {error}") from error
+    return model

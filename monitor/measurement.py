@@ -1,0 +1,155 @@
+"""Each step's numbers, gathered on the device and brought to the host in one transfer."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from ..detectors.evidence import Evidence
+from .attention import AttentionTap, StepAttention
+from .errors import WatchError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurement:
+    """One step of the whole batch, on the host.
+
+    Attributes:
+        layers: the decoder layers watched, ascending.
+        masses: float32 ``[rows, layers, heads, segments]``.
+        statistics: float32 ``[rows, 4]``: log-probability of the token that was picked, entropy,
+            margin (all in nats), and 1 where the logits hold a usable distribution, else 0.
+    """
+
+    layers: tuple[int, ...]
+    masses: npt.NDArray[np.float32]
+    statistics: npt.NDArray[np.float32]
+
+    def finite(self, row: int) -> bool:
+        """Whether a row's logits had a finite maximum and no NaN."""
+        return bool(self.statistics[row, 3])
+
+    def evidence(self, row: int) -> Evidence:
+        """What the row's token looked like when it was predicted."""
+        log_prob, entropy, margin, finite = self.statistics[row].tolist()
+        return Evidence(
+            layers=self.layers,
+            masses=self.masses[row],
+            log_prob=log_prob if finite else None,
+            entropy=entropy if finite else None,
+            margin=margin if finite else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PendingStep:
+    """A step whose token is not picked yet; every tensor still on the device."""
+
+    attention: StepAttention
+    logits: Tensor
+    normaliser: Tensor
+    entropy: Tensor
+    margin: Tensor
+
+
+class StepMeter:
+    """Reads a model's raw logits and its attention, step by step.
+
+    The raw logits come from a forward hook, because a logits processor only sees them after
+    ``generate``'s own processors (a repetition penalty, say) have changed them. The hook returns
+    nothing, acts in the thread that opened it alone, and is gone when the block is left.
+
+    Args:
+        model: the model that ``generate`` is called on.
+        tap: an open tap on the same model.
+    """
+
+    def __init__(self, model: nn.Module, tap: AttentionTap) -> None:
+        self._model = model
+        self._tap = tap
+        self._thread = 0
+        self._logits: Tensor | None = None
+        self._passes = 0
+        self._hook: torch.utils.hooks.RemovableHandle | None = None
+
+    def __enter__(self) -> StepMeter:
+        self._thread = threading.get_ident()
+        self._hook = self._model.register_forward_hook(self._after_pass)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+        self._logits = None
+
+    def _after_pass(self, model: nn.Module, args: Any, output: Any) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        self._passes += 1
+        logits = getattr(output, "logits", None)
+        # A view of the last position: it lives until measure(), as long as generate's own output.
+        self._logits = logits.detach()[:, -1] if isinstance(logits, Tensor) else None
+
+    @torch.no_grad()
+    def measure(self) -> PendingStep:
+        """What the latest forward pass shows, queued on the device; nothing waits for it.
+
+        Raises:
+            WatchError: not exactly one forward pass with logits happened since the last call.
+        """
+        passes, logits = self._passes, self._logits
+        self._passes, self._logits = 0, None
+        if passes != 1 or logits is None:
+            raise WatchError(
+                f"Each token must come from exactly one forward pass of the watched model in this "
+                f"thread, but there were {passes}. Assisted decoding, guidance and chunked prefill "
+                f"cannot be watched, nor models whose generate() calls an inner model's."
+            )
+        attention = self._tap.take()
+        # As generate does it: its scores are a float32 copy of the last position.
+        values = logits.to(torch.float32, copy=True)
+        normaliser = values.logsumexp(dim=-1)
+        probabilities = (values - normaliser[:, None]).exp_()
+        top = values.topk(min(2, values.shape[-1]), dim=-1).values
+        return PendingStep(
+            attention=attention,
+            logits=values,
+            normaliser=normaliser,
+            entropy=torch.special.entr(probabilities).sum(dim=-1),
+            margin=top[:, 0] - top[:, -1],
+        )
+
+    @staticmethod
+    @torch.no_grad()
+    def collect(step: PendingStep, tokens: Tensor) -> Measurement:
+        """Bring a step to the host, once its tokens are known: the only transfer of the step.
+
+        Args:
+            step: from :meth:`measure`.
+            tokens: int64 ``[rows]``, the picked tokens, on the host.
+        """
+        picked = tokens.to(step.logits.device)[:, None]
+        log_prob = step.logits.gather(1, picked)[:, 0] - step.normaliser
+        statistics = torch.stack(
+            (log_prob, step.entropy, step.margin, step.normaliser.isfinite().float()), dim=1
+        )
+        masses = step.attention.masses
+        packed = torch.cat((masses.flatten(1).to(statistics.device), statistics), dim=1)
+        host = packed.cpu().numpy()
+        return Measurement(
+            layers=step.attention.layers,
+            masses=host[:, :-4].reshape(masses.shape),
+            statistics=host[:, -4:],
+        )

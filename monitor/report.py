@@ -1,0 +1,277 @@
+"""The report of a caption: versioned JSON, and a fold of the caption's events."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, TypeAdapter
+
+from ..detectors.evidence import Evidence
+from ..detectors.svar import LayerRange, svar
+from .events import End, Event, Mention, Token, Verdict, Word
+
+VERSION: Final = 1
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]
+"""A float that is null in JSON where it is missing, NaN or infinite."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSection(_Section):
+    """The model that wrote the caption."""
+
+    name: str = Field(description="Name or folder it was loaded from.")
+    architecture: str = Field(description="Class of the model.")
+    dtype: str
+    device: str
+
+
+class ImageSection(_Section):
+    """The image file; null in the report where the caller gave tensors only."""
+
+    path: str
+    width: int = Field(description="Pixels, after the EXIF orientation was applied.")
+    height: int = Field(description="Pixels, after the EXIF orientation was applied.")
+    format: str
+    mode: str = Field(description="Colour mode of the file before conversion to RGB.")
+    frames: int = Field(description="Frames in the file; only the first is looked at.")
+
+
+class LayersSection(_Section):
+    """The decoder layers that SVAR sums over, counted from 0, both ends included."""
+
+    first: int
+    last: int
+    source: str = Field(description="published, scaled or user: where the range comes from.")
+
+
+class CalibrationSection(_Section):
+    """What turned measurements into scores."""
+
+    name: str
+    threshold: Number = Field(description="A mention is flagged from this score on.")
+
+
+class TokenSection(_Section):
+    """A generated token; the offsets are into the caption's text, half-open."""
+
+    id: int
+    text: str
+    start: int
+    end: int
+    log_prob: Number = Field(description="Natural logarithm, under the model's raw logits.")
+    entropy: Number = Field(description="Nats, of the same distribution.")
+    svar: Number = Field(description="Summed visual attention ratio over the layer range.")
+
+
+class MentionSection(_Section):
+    """A noun or object name, in the style of a token-classification result."""
+
+    word: str
+    lemma: str
+    object: str | None = Field(description="Canonical lexicon name; null for other nouns.")
+    visible: bool = Field(description="False for nouns that name no visible object.")
+    start: int
+    end: int
+    first_token: int
+    last_token: int = Field(description="Inclusive.")
+    svar: Number
+    score: Number = Field(description="High means hallucinated; null without a calibration.")
+    threshold: Number
+    flagged: bool
+    action: Literal["keep", "flag"]
+
+
+class TimingsSection(_Section):
+    """Wall-clock seconds, from the call of generate."""
+
+    first_token: Number = Field(description="Seconds to the first token of the batch.")
+    total: Number = Field(description="Seconds to the end of this caption.")
+
+
+class Report(_Section):
+    """Everything known of one caption."""
+
+    version: Literal[1] = VERSION
+    kind: Literal["caption"] = "caption"
+    model: ModelSection
+    prompt: str
+    image: ImageSection | None
+    image_tokens: int = Field(description="Image tokens in the prompt.")
+    settings: dict[str, JsonValue] = Field(description="Options given to generate.")
+    layers: LayersSection
+    calibration: CalibrationSection | Literal["uncalibrated"]
+    text: str
+    tokens: tuple[TokenSection, ...]
+    mentions: tuple[MentionSection, ...]
+    finish: Literal["eos", "length", "stopped", "interrupted"] = Field(
+        description="eos: by itself; length: cut; stopped: by a rule; interrupted: by an error."
+    )
+    truncated: bool = Field(description="True where the caption was cut or interrupted.")
+    timings: TimingsSection
+
+    def to_json(self) -> str:
+        """One line of JSON, without a newline."""
+        return self.model_dump_json()
+
+
+class Failure(_Section):
+    """An image that could not be captioned, in place of its report."""
+
+    version: Literal[1] = VERSION
+    kind: Literal["failure"] = "failure"
+    image: str = Field(description="Path as given.")
+    error: str = Field(description="Kind of the error.")
+    message: str
+
+    def to_json(self) -> str:
+        """One line of JSON, without a newline."""
+        return self.model_dump_json()
+
+
+Record = Annotated[Report | Failure, Field(discriminator="kind")]
+"""One line of a reports file."""
+
+_RECORD: Final[TypeAdapter[Report | Failure]] = TypeAdapter(Record)
+
+
+def parse_record(line: str | bytes) -> Report | Failure:
+    """Read one line of a reports file.
+
+    Raises:
+        pydantic.ValidationError: the line is not a record of a version this package knows.
+    """
+    return _RECORD.validate_json(line)
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of one line of a reports file."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"sightline report, version {VERSION}",
+        **_RECORD.json_schema(mode="serialization"),
+    }
+
+
+def shipped_schema() -> dict[str, Any]:
+    """The schema file that travels with the package."""
+    text = files(__package__).joinpath("data", "schema", f"report-v{VERSION}.json").read_text()
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+class Header(_Section):
+    """What is known of a caption before its first event."""
+
+    model: ModelSection
+    prompt: str
+    image: ImageSection | None = None
+    image_tokens: int
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    layers: LayersSection
+    calibration: CalibrationSection | Literal["uncalibrated"] = "uncalibrated"
+
+
+class ReportBuilder:
+    """Folds the events of one row into its report; other rows' events are passed over."""
+
+    def __init__(self, header: Header, *, row: int = 0) -> None:
+        self._header = header
+        self._row = row
+        self._range = LayerRange(header.layers.first, header.layers.last, header.layers.source)
+        self._tokens: list[Token] = []
+        self._mentions: dict[int, Mention] = {}
+        self._verdicts: dict[int, Verdict] = {}
+        self._end: End | None = None
+
+    def add(self, event: Event) -> None:
+        """Take in one event. Words and provisional mentions leave no trace in a report."""
+        if event.row != self._row:
+            return
+        match event:
+            case Token():
+                self._tokens.append(event)
+            case Mention(provisional=False):
+                self._mentions[event.index] = event
+            case Verdict():
+                self._verdicts[event.mention] = event
+            case End():
+                self._end = event
+            case Mention() | Word():
+                pass
+
+    def report(self, *, first_token: float | None = None, total: float | None = None) -> Report:
+        """The report of the events so far; the arguments are seconds, where they were measured."""
+        header, end = self._header, self._end
+        text = end.text if end is not None else "".join(token.text for token in self._tokens)
+        finish = end.reason if end is not None else "interrupted"
+        return Report(
+            **dict(header),
+            text=text,
+            tokens=tuple(self._token(token) for token in self._tokens),
+            mentions=tuple(self._mention(m) for _, m in sorted(self._mentions.items())),
+            finish=finish,
+            truncated=finish in ("length", "interrupted"),
+            timings=TimingsSection(first_token=first_token, total=total),
+        )
+
+    def _token(self, token: Token) -> TokenSection:
+        evidence = token.evidence
+        return TokenSection(
+            id=token.id,
+            text=token.text,
+            start=token.start,
+            end=token.end,
+            log_prob=None if evidence is None else evidence.log_prob,
+            entropy=None if evidence is None else evidence.entropy,
+            svar=None if evidence is None else svar_of(evidence, self._range),
+        )
+
+    def _mention(self, mention: Mention) -> MentionSection:
+        verdict = self._verdicts.get(mention.index)
+        flagged = verdict is not None and verdict.flagged
+        return MentionSection(
+            word=mention.word,
+            lemma=mention.lemma,
+            object=mention.object,
+            visible=mention.visible,
+            start=mention.start,
+            end=mention.end,
+            first_token=mention.first_token,
+            last_token=mention.last_token,
+            svar=None if verdict is None else verdict.svar,
+            score=None if verdict is None else verdict.score,
+            threshold=None if verdict is None else verdict.threshold,
+            flagged=flagged,
+            action="flag" if flagged else "keep",
+        )
+
+
+def fold(header: Header, events: Iterable[Event], *, row: int = 0) -> Report:
+    """The report of one row from the events of a whole batch, in the order they happened."""
+    builder = ReportBuilder(header, row=row)
+    for event in events:
+        builder.add(event)
+    return builder.report()
+
+
+def svar_of(evidence: Evidence, layers: LayerRange) -> float:
+    """SVAR of one token from its evidence (arXiv 2411.16724, Section 3.2)."""
+    return float(svar(evidence.var, evidence.layers, layers))
+
+
+def write_jsonl(records: Sequence[Report | Failure]) -> str:
+    """Records as JSON lines, each with its newline."""
+    return "".join(record.to_json() + "\n" for record in records)

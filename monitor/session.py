@@ -1,0 +1,384 @@
+"""The monitor: the one file that knows every part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from pydantic import JsonValue
+from torch import Tensor
+from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
+from transformers.generation.streamers import BaseStreamer
+
+from ..detectors.svar import LayerRange
+from ..detectors.verdict import Calibration
+from .anatomy import Anatomy
+from .attention import AttentionTap
+from .caption import Caption
+from .errors import InputError, ModelError
+from .events import Event
+from .images import ImageInfo
+from .lexicon import Lexicon
+from .loading import load
+from .nouns import NounSpotter
+from .options import DecodingOptions
+from .prompts import DEFAULT_PROMPT, Images, prepare
+from .report import (
+    CalibrationSection,
+    Header,
+    ImageSection,
+    LayersSection,
+    ModelSection,
+    Report,
+)
+from .stream import EventStream
+from .watch import Watch
+from .words import Detokenizer, WordSplitter
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Captions:
+    """What ``Monitor.generate`` returns.
+
+    Attributes:
+        texts: the captions, special tokens left out.
+        reports: one per caption.
+        sequences: int64 ``[captions, length]``, prompt included, as ``generate`` returned them.
+        output: whatever ``generate`` returned: ``sequences``, or the object that holds them.
+    """
+
+    texts: tuple[str, ...]
+    reports: tuple[Report, ...]
+    sequences: Tensor
+    output: Any
+
+
+class Monitor:
+    """Watches a vision-language model while it writes captions, and reports on every noun.
+
+    Example::
+
+        monitor = Monitor.from_pretrained("small")
+        inputs = monitor.prepare([image])
+        result = monitor.generate(**inputs, max_new_tokens=96)
+        print(result.texts[0], result.reports[0].to_json())
+
+    A monitor holds no state of a call: it may be used from several threads at once, as far as the
+    model may. Watching changes no token and no logit.
+
+    Args:
+        model: an image-text-to-text model of transformers, with its weights.
+        processor: the model's processor.
+        calibration: judges mentions; without one they are measured and never flagged.
+        layers: what SVAR sums over: a range, or its text such as ``"5-18"``. By default the
+            calibration's, else the one the paper gives for this model, else that one scaled to the
+            model's depth.
+        lexicon: which words name which object: ``"coco"``, ``"small"``, a file or a lexicon.
+        spacy_pipeline: finds the nouns in place of the packaged tagger.
+        watch_layers: which layers each token's evidence covers: the ``range`` alone, or ``all``.
+        patches: for how many of the latest steps to keep the attention to each image token.
+        on_nonfinite: what happens where the logits hold no distribution: ``raise``, or ``record``.
+        anatomy: where the model keeps its parts, if it cannot be found out.
+        name: what reports call the model; by default the name it was loaded from.
+
+    Raises:
+        ModelError: the model cannot be watched, or the processor has no tokenizer.
+        ValueError: the layer range is not one of the model's.
+        LexiconError: the lexicon cannot be read.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        processor: ProcessorMixin,
+        *,
+        calibration: Calibration | None = None,
+        layers: LayerRange | str | None = None,
+        lexicon: Lexicon | str | Path = "coco",
+        spacy_pipeline: Language | None = None,
+        watch_layers: Literal["range", "all"] = "range",
+        patches: int = 0,
+        on_nonfinite: Literal["raise", "record"] = "raise",
+        anatomy: Anatomy | None = None,
+        name: str | None = None,
+    ) -> None:
+        tokenizer = getattr(processor, "tokenizer", None)
+        if tokenizer is None:
+            raise ModelError(
+                f"The processor must hold the model's tokenizer, {type(processor).__name__} has "
+                f"none. Pass what AutoProcessor.from_pretrained returns for the model."
+            )
+        self.model = model
+        self.processor = processor
+        self.tokenizer = tokenizer
+        self.calibration = calibration
+        self.name = name or getattr(model.config, "name_or_path", "") or type(model).__name__
+        try:
+            self.anatomy = anatomy if anatomy is not None else Anatomy.of(model)
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+        self.layers = self._range(layers)
+        self.lexicon = lexicon if isinstance(lexicon, Lexicon) else Lexicon.load(lexicon)
+        self.on_nonfinite: Literal["raise", "record"] = on_nonfinite
+        self._watched = None if watch_layers == "all" else self.layers.layers
+        self._patches = patches
+        self._pipeline = spacy_pipeline
+        self._detokenizer = Detokenizer(tokenizer)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | Path = "small",
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype = "auto",
+        lexicon: Lexicon | str | Path | None = None,
+        **options: Any,
+    ) -> Monitor:
+        """Load a model and its processor, and watch it.
+
+        Args:
+            name_or_folder: a folder with a saved checkpoint, a name on the Hugging Face hub, or
+                ``"small"`` for the model that ships with the package.
+            device: where the model runs; the CPU by default.
+            dtype: of the weights; by default what the checkpoint says.
+            lexicon: by default ``"small"`` for the small model and ``"coco"`` for others.
+            options: of :class:`Monitor`.
+
+        Raises:
+            ModelError: nothing is there, or it is not an image-text-to-text model.
+        """
+        loaded = load(name_or_folder, device=device, dtype=dtype)
+        options.setdefault("name", str(name_or_folder))
+        return cls(
+            loaded.model,
+            loaded.processor,
+            lexicon=loaded.lexicon if lexicon is None else lexicon,
+            **options,
+        )
+
+    def prepare(
+        self, images: Sequence[Images], prompt: str | Sequence[str] = DEFAULT_PROMPT
+    ) -> BatchFeature:
+        """Tensors for :meth:`generate` and :meth:`stream`, on the model's device.
+
+        Args:
+            images: one entry per caption: an RGB image, or the images of one prompt.
+            prompt: the question, or one per entry; with a processor that has no chat template, the
+                whole prompt text with its image token.
+
+        Raises:
+            InputError: see :func:`~sightline.monitor.prompts.prepare`.
+        """
+        batch = prepare(self.processor, images, prompt)
+        return batch.to(self.model.device, dtype=self.model.dtype)
+
+    def watch(
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        images: Sequence[ImageInfo | None] | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        streamer: BaseStreamer | None = None,
+        **options: Any,
+    ) -> Watch:
+        """A context manager around one call of the model's own ``generate``.
+
+        Args:
+            inputs: what ``generate`` will get from the processor: ``input_ids`` and the rest.
+            images: what reports say of each prompt's image; one entry per prompt.
+            on_event: called with every event as it happens.
+            streamer: another streamer that is to see what ours sees.
+            options: the other arguments of ``generate``. They are recorded in the reports, and
+                those that cannot be watched are refused here, before decoding. Left out, a caption
+                that did not end by itself counts as cut by the length limit.
+
+        Raises:
+            InputError: no ``input_ids``, a prompt without an image token, or one that is longer
+                than the model's context.
+            OptionError: see :class:`~sightline.monitor.options.DecodingOptions`.
+        """
+        if inputs.get("inputs_embeds") is not None:
+            raise InputError(
+                "Image tokens cannot be told from embeddings: pass input_ids, not inputs_embeds."
+            )
+        prompt = inputs.get("input_ids")
+        if not isinstance(prompt, Tensor) or prompt.ndim != 2:
+            raise InputError(
+                "inputs must hold input_ids of shape [batch, length], as the processor makes them "
+                "with return_tensors='pt'."
+            )
+        image = self._image_positions(prompt)
+        self._check_context(prompt)
+        known = DecodingOptions.of(self.model, options, prompt_length=prompt.shape[1])
+        mask = inputs.get("attention_mask")
+        return Watch(
+            model=self.model,
+            tap=AttentionTap(
+                self.anatomy,
+                image.to(self.model.device),
+                prompt_mask=None if mask is None else mask.to(self.model.device),
+                layers=self._watched,
+                patches=self._patches,
+            ),
+            prompt=prompt,
+            options=known,
+            headers=tuple(self._headers(prompt.cpu(), image.cpu(), mask, images, known.settings)),
+            caption=self._caption,
+            on_nonfinite=self.on_nonfinite,
+            on_event=on_event,
+            streamer=streamer,
+        )
+
+    def generate(
+        self,
+        *,
+        images: Sequence[ImageInfo | None] | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        streamer: BaseStreamer | None = None,
+        **arguments: Any,
+    ) -> Captions:
+        """The model's ``generate``, watched; see :meth:`watch` for what is raised.
+
+        Args:
+            images: what reports say of each prompt's image.
+            on_event: called with every event as it happens.
+            streamer: another streamer that is to see the tokens.
+            arguments: inputs and options, as ``generate`` takes them.
+        """
+        inputs, options = _split(arguments)
+        watch = self.watch(inputs, images=images, on_event=on_event, streamer=streamer, **options)
+        with watch:
+            output = self._run(watch, arguments)
+        sequences = output if isinstance(output, Tensor) else output.sequences
+        return Captions(watch.texts, watch.reports, sequences, output)
+
+    def stream(
+        self, *, images: Sequence[ImageInfo | None] | None = None, **arguments: Any
+    ) -> EventStream:
+        """An iterator over the events of a watched ``generate``, while it runs in a thread.
+
+        Bad input is refused here, by the call; see :meth:`watch`. Use it in a ``with`` block, or
+        close it, to end early: the generation stops and the model is left as found.
+
+        Args:
+            images: what reports say of each prompt's image.
+            arguments: inputs and options, as ``generate`` takes them.
+        """
+        inputs, options = _split(arguments)
+        streamer = options.pop("streamer", None)
+        make = partial(self.watch, inputs, images=images, streamer=streamer, **options)
+        make()  # refuse bad input now, and not in the thread
+        return EventStream(
+            lambda sink: make(on_event=sink), partial(self._run, arguments=arguments)
+        )
+
+    def _run(self, watch: Watch, arguments: Mapping[str, Any]) -> Any:
+        given = dict(arguments)
+        processors = [*(given.pop("logits_processor", None) or ()), watch.logits_processor]
+        given.pop("streamer", None)
+        if watch.options.stop_strings:
+            given.setdefault("tokenizer", self.tokenizer)
+        return self.model.generate(**given, logits_processor=processors, streamer=watch.streamer)
+
+    def _caption(self, row: int) -> Caption:
+        return Caption(
+            row=row,
+            stream=self._detokenizer.stream(row),
+            words=WordSplitter(row),
+            nouns=NounSpotter(self.lexicon, tagger=self._pipeline, row=row),
+            layers=self.layers,
+            calibration=self.calibration,
+        )
+
+    def _range(self, asked: LayerRange | str | None) -> LayerRange:
+        depth = self.anatomy.num_layers
+        needed = None if self.calibration is None else self.calibration.layers
+        if isinstance(asked, str):
+            found = LayerRange.parse(asked, depth)
+        elif asked is not None:
+            found = asked
+        elif needed is not None:
+            found = needed
+        else:
+            found = LayerRange.published(self.name, depth) or LayerRange.scaled(depth)
+        found = found.within(depth)
+        if needed is not None and (needed.first, needed.last) != (found.first, found.last):
+            raise ModelError(
+                f"The calibration {self.calibration.name if self.calibration else ''} holds for "
+                f"layers {needed} alone, asked for were {found}. Leave layers out, or calibrate "
+                f"for them."
+            )
+        return found
+
+    def _image_positions(self, prompt: Tensor) -> Tensor:
+        try:
+            return self.anatomy.image_positions(prompt)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
+    def _check_context(self, prompt: Tensor) -> None:
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if isinstance(context, int) and prompt.shape[1] >= context:
+            raise InputError(
+                f"The prompt must leave room for a token in the model's context of {context}, it "
+                f"has {prompt.shape[1]} tokens. Use fewer or smaller images, or a shorter prompt."
+            )
+
+    def _headers(
+        self,
+        prompt: Tensor,
+        image: Tensor,
+        mask: Tensor | None,
+        images: Sequence[ImageInfo | None] | None,
+        settings: dict[str, JsonValue],
+    ) -> Iterator[Header]:
+        if images is not None and len(images) != len(prompt):
+            raise InputError(
+                f"images must have one entry for each of the {len(prompt)} prompts, has "
+                f"{len(images)}."
+            )
+        real = torch.ones_like(image) if mask is None else mask.cpu().bool()
+        model = ModelSection(
+            name=self.name,
+            architecture=type(self.model).__name__,
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            device=str(self.model.device),
+        )
+        calibration: CalibrationSection | Literal["uncalibrated"] = (
+            "uncalibrated"
+            if self.calibration is None
+            else CalibrationSection(
+                name=self.calibration.name, threshold=self.calibration.threshold
+            )
+        )
+        for row, ids in enumerate(prompt):
+            info = images[row] if images is not None else None
+            # A run of image tokens is one image: its first token stands for it.
+            later = image[row] & image[row].roll(1)
+            later[0] = False
+            yield Header(
+                model=model,
+                prompt=str(self.tokenizer.decode(ids[real[row] & ~later])),
+                image=None if info is None else ImageSection(**asdict(info)),
+                image_tokens=int(image[row].sum()),
+                settings=settings,
+                layers=LayersSection(
+                    first=self.layers.first, last=self.layers.last, source=self.layers.source
+                ),
+                calibration=calibration,
+            )
+
+
+def _split(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors are inputs, the rest are options; a BatchFeature may have been unpacked or not."""
+    inputs = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
+    options = {name: value for name, value in arguments.items() if name not in inputs}
+    return inputs, options

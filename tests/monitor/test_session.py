@@ -1,0 +1,659 @@
+"""The monitor as its users meet it: generate, stream, reports, and what it refuses."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sightline.detectors.svar import LayerRange, svar
+from sightline.detectors.threshold import SvarThreshold
+from sightline.monitor.errors import InputError, ModelError, NonFiniteError, OptionError
+from sightline.monitor.events import End, Mention, Token, Verdict, Word
+from sightline.monitor.images import ImageInfo
+from sightline.monitor.lexicon import LexiconError
+from sightline.monitor.report import Report, fold
+from sightline.monitor.session import Monitor
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    LogitsProcessor,
+)
+
+Tiny = tuple[LlavaForConditionalGeneration, LlavaProcessor]
+Scripted = Callable[..., LogitsProcessor]
+
+DOG = " The image shows a dog on a bench near two traffic lights."
+CAT = " In the scene a cat sleeps beside the laptop."
+
+
+def objects(report: Report) -> list[str]:
+    """The objects of a report, in order."""
+    return [m.object for m in report.mentions if m.object is not None]
+
+
+def test_a_caption_comes_with_its_nouns_and_their_svar(
+    monitor: Monitor, pictures: list[Image.Image], script: Scripted
+) -> None:
+    """The text, every noun with its place in it, its first sub-token's SVAR, and no flag."""
+    inputs = monitor.prepare(pictures[:1])
+    info = ImageInfo("a.png", 24, 24, "PNG", "RGB", 1)
+    result = monitor.generate(
+        **inputs, images=[info], max_new_tokens=40, logits_processor=[script(DOG)]
+    )
+    (report,) = result.reports
+    assert result.texts == (DOG,)
+    assert report.text == DOG
+    assert report.finish == "eos"
+    assert not report.truncated
+    assert objects(report) == ["dog", "bench", "traffic light"]
+    lights = report.mentions[-1]
+    assert (lights.word, lights.lemma) == ("traffic lights", "traffic light")
+    assert report.text[lights.start : lights.end] == "traffic lights"
+    assert report.tokens[lights.first_token].text.strip().startswith("t")
+    for mention in report.mentions:
+        assert mention.svar == report.tokens[mention.first_token].svar
+        assert mention.svar is not None
+        assert 0 < mention.svar < 3
+        assert (mention.score, mention.flagged, mention.action) == (None, False, "keep")
+    named = {m.word: m.visible for m in report.mentions}
+    assert named["image"] is False
+    assert named["dog"] is True
+    assert report.calibration == "uncalibrated"
+    assert report.image is not None
+    assert report.image.path == "a.png"
+    assert report.image_tokens == 4
+    assert report.prompt == "USER: <image>\nPlease help me describe the image in detail. ASSISTANT:"
+    assert report.model.name == "tiny"
+    assert report.settings["max_new_tokens"] == 40
+    assert report.timings.first_token is not None
+    assert report.timings.total is not None
+    assert 0 < report.timings.first_token <= report.timings.total
+
+
+def test_evidence_is_that_of_the_predicting_row(
+    tiny: Tiny, monitor: Monitor, pictures: list[Image.Image]
+) -> None:
+    """SVAR, log-probability and entropy equal those of eager attention and of the raw logits."""
+    model, _ = tiny
+    inputs = monitor.prepare(pictures[:2])
+    tokens: list[Token] = []
+    result = monitor.generate(
+        **inputs,
+        max_new_tokens=6,
+        eos_token_id=None,
+        repetition_penalty=1.4,
+        on_event=lambda event: tokens.append(event) if isinstance(event, Token) else None,
+    )
+    model.set_attn_implementation("eager")
+    try:
+        length = inputs["input_ids"].shape[1]
+        mask = torch.ones_like(result.sequences)
+        with torch.no_grad():
+            out = model(
+                input_ids=result.sequences,
+                attention_mask=mask,
+                pixel_values=inputs["pixel_values"],
+                output_attentions=True,
+            )
+    finally:
+        model.set_attn_implementation("sdpa")
+    image = inputs["input_ids"] == model.config.image_token_id
+    assert len(tokens) == 12
+    for token in tokens:
+        assert token.evidence is not None
+        place = length + token.index - 1
+        rows = torch.stack([a[token.row, :, place, :length] for a in out.attentions])
+        var = rows[:, :, image[token.row]].sum(-1)[list(token.evidence.layers)]
+        np.testing.assert_allclose(token.evidence.var, var.numpy(), atol=1e-5)
+        logp = out.logits[token.row, place].float().log_softmax(-1)
+        assert token.evidence.log_prob == pytest.approx(logp[token.id].item(), abs=1e-4)
+        entropy = -(logp.exp() * logp).sum().item()
+        assert token.evidence.entropy == pytest.approx(entropy, abs=1e-4)
+        best = logp.topk(2).values
+        assert token.evidence.margin == pytest.approx((best[0] - best[1]).item(), abs=1e-4)
+        section = result.reports[token.row].tokens[token.index]
+        over = monitor.layers
+        assert section.svar == pytest.approx(
+            float(svar(token.evidence.var, token.evidence.layers, over))
+        )
+
+
+@pytest.mark.parametrize("options", [{}, {"do_sample": True, "temperature": 0.8, "top_p": 0.9}])
+def test_watching_changes_no_token_and_no_score(
+    tiny: Tiny, monitor: Monitor, pictures: list[Image.Image], options: dict[str, object]
+) -> None:
+    """Greedy and sampled: sequences, scores and logits are bitwise those of plain generate."""
+    model, _ = tiny
+    inputs = monitor.prepare(pictures, ["What?", "Describe the image, please.", "Go on."])
+    shared = {
+        **options,
+        "max_new_tokens": 16,
+        "return_dict_in_generate": True,
+        "output_scores": True,
+        "output_logits": True,
+    }
+    torch.manual_seed(7)
+    plain = model.generate(**inputs, **shared)
+    torch.manual_seed(7)
+    watched = monitor.generate(**inputs, **shared).output
+    torch.manual_seed(7)
+    again = model.generate(**inputs, **shared)
+    for other in (watched, again):
+        assert torch.equal(plain.sequences, other.sequences)
+        assert all(map(torch.equal, plain.scores, other.scores))
+        assert all(map(torch.equal, plain.logits, other.logits))
+
+
+def test_a_row_of_a_batch_is_reported_as_if_alone(
+    monitor: Monitor, pictures: list[Image.Image], script: Scripted
+) -> None:
+    """Left padding and rows that end at different times change no mention and no offset."""
+    prompts = ["What?", "Please help me describe the image in detail."]
+    texts = (DOG, CAT)
+    inputs = monitor.prepare(pictures[:2], prompts)
+    together = monitor.generate(
+        **inputs, max_new_tokens=60, logits_processor=[script(*texts)]
+    ).reports
+    for row, (picture, prompt, text) in enumerate(zip(pictures, prompts, texts, strict=False)):
+        inputs = monitor.prepare([picture], prompt)
+        (alone,) = monitor.generate(
+            **inputs, max_new_tokens=60, logits_processor=[script(text)]
+        ).reports
+        batched = together[row]
+        assert batched.text == alone.text == text
+        assert batched.prompt == alone.prompt
+        assert [t.id for t in batched.tokens] == [t.id for t in alone.tokens]
+        for ours, theirs in zip(batched.mentions, alone.mentions, strict=True):
+            assert ours.svar == pytest.approx(theirs.svar, abs=1e-5)
+            assert ours.model_copy(update={"svar": None}) == theirs.model_copy(
+                update={"svar": None}
+            )
+
+
+def test_pad_tokens_after_the_end_are_no_caption(
+    monitor: Monitor, pictures: list[Image.Image], script: Scripted
+) -> None:
+    """The shorter row stops at its end token although generate goes on filling it."""
+    inputs = monitor.prepare(pictures[:2])
+    result = monitor.generate(**inputs, max_new_tokens=60, logits_processor=[script(DOG, " A dog")])
+    long, short = result.reports
+    assert short.text == " A dog"
+    assert short.tokens[-1].id == 2
+    assert len(short.tokens) < len(long.tokens)
+    assert (long.finish, short.finish) == ("eos", "eos")
+
+
+def test_several_images_in_one_prompt(monitor: Monitor, pictures: list[Image.Image]) -> None:
+    """Their tokens count together, and the prompt in the report shows each once."""
+    inputs = monitor.prepare([pictures[:2]], "Compare them.")
+    (report,) = monitor.generate(**inputs, max_new_tokens=4).reports
+    assert report.image_tokens == 8
+    assert report.prompt.count("<image>") == 2
+
+
+def test_several_captions_of_one_prompt(monitor: Monitor, pictures: list[Image.Image]) -> None:
+    """num_return_sequences gives a report for each, in the order of the sequences."""
+    inputs = monitor.prepare(pictures[:2], ["What?", "Describe it in detail."])
+    torch.manual_seed(0)
+    result = monitor.generate(
+        **inputs, max_new_tokens=8, do_sample=True, num_return_sequences=2, eos_token_id=None
+    )
+    prompt = inputs["input_ids"].shape[1]
+    ids = [[t.id for t in report.tokens] for report in result.reports]
+    assert ids == result.sequences[:, prompt:].tolist()
+    assert ["What?" in report.prompt for report in result.reports] == [True, True, False, False]
+
+
+def test_the_length_limit_truncates(
+    monitor: Monitor, pictures: list[Image.Image], script: Scripted
+) -> None:
+    """A caption cut by max_new_tokens says so; its last noun is still judged."""
+    inputs = monitor.prepare(pictures[:1])
+    tokens = monitor.tokenizer.encode(" A woman rides a bicycle past the bus")
+    result = monitor.generate(
+        **inputs, max_new_tokens=len(tokens), logits_processor=[script(tokens)]
+    )
+    (report,) = result.reports
+    assert (report.finish, report.truncated) == ("length", True)
+    assert objects(report) == ["person", "bicycle", "bus"]
+
+
+def test_stop_strings_stop(monitor: Monitor, pictures: list[Image.Image], script: Scripted) -> None:
+    """Rows stopped by a string end there; the filling that follows is not theirs."""
+    inputs = monitor.prepare(pictures[:2])
+    result = monitor.generate(
+        **inputs,
+        max_new_tokens=60,
+        stop_strings=["bench"],
+        logits_processor=[script(DOG, CAT)],
+    )
+    stopped, whole = result.reports
+    assert stopped.text.endswith("a bench")
+    assert (stopped.finish, stopped.truncated) == ("stopped", False)
+    assert objects(stopped) == ["dog", "bench"]
+    assert (whole.text, whole.finish) == (CAT, "eos")
+
+
+def test_stop_strings_where_the_pad_token_is_the_end_token(
+    monitor: Monitor, pictures: list[Image.Image], script: Scripted
+) -> None:
+    """Filling with end tokens is not taken for the row's own end."""
+    inputs = monitor.prepare(pictures[:2])
+    result = monitor.generate(
+        **inputs,
+        max_new_tokens=60,
+        stop_strings=["bench"],
+        pad_token_id=2,
+        logits_processor=[script(DOG, CAT)],
+    )
+    assert [report.finish for report in result.reports] == ["stopped", "eos"]
+    assert 2 not in [token.id for token in result.reports[0].tokens]
+
+
+def test_any_of_several_end_tokens_ends(
+    monitor: Monitor, pictures: list[Image.Image], script: Scripted
+) -> None:
+    """Each id of eos_token_id ends a caption."""
+    other = monitor.tokenizer.encode("x")[0]
+    inputs = monitor.prepare(pictures[:2])
+    ids = monitor.tokenizer.encode(" A dog")
+    result = monitor.generate(
+        **inputs,
+        max_new_tokens=20,
+        eos_token_id=[2, other],
+        logits_processor=[script([*ids, other], [*ids, *ids, 2])],
+    )
+    assert [report.finish for report in result.reports] == ["eos", "eos"]
+    assert [report.tokens[-1].id for report in result.reports] == [other, 2]
+
+
+def test_a_pad_token_that_the_model_writes_is_a_token(
+    monitor: Monitor, pictures: list[Image.Image], script: Scripted
+) -> None:
+    """A pad token in mid-caption is kept, because other tokens follow it."""
+    ids = monitor.tokenizer.encode(" A dog")
+    inputs = monitor.prepare(pictures[:1])
+    (report,) = monitor.generate(
+        **inputs, max_new_tokens=20, logits_processor=[script([*ids, 0, *ids, 2])]
+    ).reports
+    assert [token.id for token in report.tokens] == [*ids, 0, *ids, 2]
+    assert report.text == " A dog A dog"
+
+
+def test_a_calibration_flags_and_is_named(
+    tiny: Tiny, pictures: list[Image.Image], script: Scripted
+) -> None:
+    """With a threshold, scores appear, visible nouns below it are flagged, and others never."""
+    everything = SvarThreshold(3.0, LayerRange(1, 3, "calibration"), name="strict")
+    monitor = Monitor(*tiny, calibration=everything)
+    inputs = monitor.prepare(pictures[:1])
+    (report,) = monitor.generate(
+        **inputs, max_new_tokens=40, logits_processor=[script(DOG)]
+    ).reports
+    assert report.calibration != "uncalibrated"
+    assert report.calibration.name == "strict"
+    assert report.layers.source == "calibration"
+    for mention in report.mentions:
+        assert mention.svar is not None
+        assert mention.score == pytest.approx(1 - mention.svar / 3)
+        assert mention.threshold == pytest.approx(0)
+        assert mention.flagged is mention.visible
+        assert mention.action == ("flag" if mention.flagged else "keep")
+
+
+def test_a_calibration_holds_for_its_layers_alone(tiny: Tiny) -> None:
+    """Other layers than the calibration's are refused."""
+    calibration = SvarThreshold(1.0, LayerRange(1, 3, "calibration"))
+    with pytest.raises(ModelError, match="holds for layers 1-3 alone, asked for were 0-2"):
+        Monitor(*tiny, calibration=calibration, layers="0-2")
+
+
+def test_the_layer_range_can_be_chosen(tiny: Tiny, pictures: list[Image.Image]) -> None:
+    """The user's range is used and recorded; one outside the model is refused."""
+    monitor = Monitor(*tiny, layers="2-5")
+    inputs = monitor.prepare(pictures[:1])
+    (report,) = monitor.generate(**inputs, max_new_tokens=2).reports
+    assert (report.layers.first, report.layers.last, report.layers.source) == (2, 5, "user")
+    with pytest.raises(ValueError, match="layers 0-5"):
+        Monitor(*tiny, layers="4-6")
+
+
+def test_all_layers_can_be_watched(tiny: Tiny, pictures: list[Image.Image]) -> None:
+    """watch_layers='all' gives evidence of every layer; each head's segments add up to 1."""
+    monitor = Monitor(*tiny, watch_layers="all")
+    seen: list[Token] = []
+    monitor.generate(
+        **monitor.prepare(pictures[:1]),
+        max_new_tokens=3,
+        on_event=lambda event: seen.append(event) if isinstance(event, Token) else None,
+    )
+    for token in seen:
+        assert token.evidence is not None
+        assert token.evidence.layers == tuple(range(6))
+        assert token.evidence.masses.shape == (6, 4, 4)
+        np.testing.assert_allclose(token.evidence.masses.sum(-1), 1, atol=1e-5)
+
+
+def test_the_stream_tells_everything_in_order(
+    monitor: Monitor, pictures: list[Image.Image], script: Scripted
+) -> None:
+    """Tokens, words, mentions, verdicts and ends; folded, they are the reports of generate."""
+    inputs = monitor.prepare(pictures[:2])
+    with monitor.stream(**inputs, max_new_tokens=60, logits_processor=[script(DOG, CAT)]) as stream:
+        events = list(stream)
+    assert {type(event) for event in events} == {Token, Word, Mention, Verdict, End}
+    reports = monitor.generate(
+        **inputs, max_new_tokens=60, logits_processor=[script(DOG, CAT)]
+    ).reports
+    for row, report in enumerate(reports):
+        mine = [event for event in events if event.row == row]
+        assert isinstance(mine[-1], End)
+        assert "".join(e.text for e in mine if isinstance(e, Token)) == report.text
+        header = stream.watch.header(row)
+        untimed = {"timings": None}
+        assert fold(header, events, row=row).model_copy(update=untimed) == report.model_copy(
+            update=untimed
+        )
+
+
+def test_closing_a_stream_early_stops_and_restores(
+    tiny: Tiny, monitor: Monitor, pictures: list[Image.Image]
+) -> None:
+    """After two events the consumer leaves; no thread goes on and the model is as it was."""
+    model, _ = tiny
+    inputs = monitor.prepare(pictures[:1])
+    plain = model.generate(**inputs, max_new_tokens=8)
+    stream = monitor.stream(**inputs, max_new_tokens=200, eos_token_id=None)
+    next(stream)
+    next(stream)
+    stream.close()
+    assert not [t for t in threading.enumerate() if t.name == "sightline"]
+    assert list(stream) == []
+    assert stream.watch.reports[0].finish == "interrupted"
+    assert len(stream.watch.reports[0].tokens) < 200
+    assert torch.equal(plain, model.generate(**inputs, max_new_tokens=8))
+
+
+def test_a_dropped_stream_ends_its_thread(
+    tiny: Tiny, monitor: Monitor, pictures: list[Image.Image]
+) -> None:
+    """A consumer that breaks out of its loop leaves nothing running."""
+    for _ in monitor.stream(**monitor.prepare(pictures[:1]), max_new_tokens=200, eos_token_id=None):
+        break
+    for thread in threading.enumerate():
+        if thread.name == "sightline":
+            thread.join(timeout=20)
+            assert not thread.is_alive()
+
+
+def test_an_unread_stream_does_nothing(monitor: Monitor, pictures: list[Image.Image]) -> None:
+    """Nothing is generated before the first event is asked for."""
+    stream = monitor.stream(**monitor.prepare(pictures[:1]), max_new_tokens=4)
+    assert not [t for t in threading.enumerate() if t.name == "sightline"]
+    stream.close()
+    assert list(stream) == []
+
+
+def test_an_exception_in_the_thread_reaches_the_consumer(
+    monitor: Monitor, pictures: list[Image.Image]
+) -> None:
+    """What a user's processor raises surfaces in the loop, after the events before it."""
+
+    class Breaks(LogitsProcessor):
+        def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
+            if input_ids.shape[1] > length + 2:
+                raise LookupError("broken processor")
+            return scores
+
+    inputs = monitor.prepare(pictures[:1])
+    length = inputs["input_ids"].shape[1]
+    stream = monitor.stream(
+        **inputs, max_new_tokens=9, eos_token_id=None, logits_processor=[Breaks()]
+    )
+    seen = []
+    with pytest.raises(LookupError, match="broken processor"), stream:
+        seen.extend(event for event in stream if isinstance(event, Token))
+    # extend() keeps what came before the exception
+    assert stream.watch.reports[0].finish == "interrupted"
+    assert len(stream.watch.reports[0].tokens) == 3
+
+
+def test_threads_share_a_model_without_mixing(
+    monitor: Monitor, pictures: list[Image.Image], script: Scripted
+) -> None:
+    """Three streams at once on one model report what each would report alone."""
+    texts = [DOG, CAT, " A woman rides a bicycle past the bus stop."]
+    alone = [
+        monitor.generate(
+            **monitor.prepare([picture]), max_new_tokens=50, logits_processor=[script(text)]
+        ).reports[0]
+        for picture, text in zip(pictures, texts, strict=True)
+    ]
+    streams = [
+        monitor.stream(
+            **monitor.prepare([picture]), max_new_tokens=50, logits_processor=[script(text)]
+        )
+        for picture, text in zip(pictures, texts, strict=True)
+    ]
+    open_streams = list(streams)
+    while open_streams:
+        open_streams = [stream for stream in open_streams if next(stream, None) is not None]
+    untimed = {"timings": None}
+    for stream, report in zip(streams, alone, strict=True):
+        (mixed,) = stream.watch.reports
+        assert mixed.model_copy(update=untimed) == report.model_copy(update=untimed)
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"num_beams": 2}, "num_beams=2.*beam search"),
+        ({"prompt_lookup_num_tokens": 3}, "prompt-lookup"),
+        ({"custom_generate": "some/repo"}, "decoding loop"),
+        ({"guidance_scale": 1.5}, "twice per token"),
+        ({"penalty_alpha": 0.6, "top_k": 4}, "contrastive"),
+        ({"dola_layers": "high"}, "DoLa"),
+        ({"prefill_chunk_size": 4}, "several passes"),
+        ({"token_healing": True}, "rewrites the prompt"),
+        ({"cache_implementation": "paged"}, "paged"),
+    ],
+)
+def test_options_that_cannot_be_watched_are_refused_before_decoding(
+    monitor: Monitor, pictures: list[Image.Image], options: dict[str, object], words: str
+) -> None:
+    """The error names the option and why, and no forward pass has happened."""
+    inputs = monitor.prepare(pictures[:1])
+    passes: list[object] = []
+    hook = monitor.model.register_forward_pre_hook(lambda *_: passes.append(1))
+    try:
+        for call in (monitor.generate, monitor.stream):
+            with pytest.raises(OptionError, match=words):
+                call(**inputs, max_new_tokens=3, **options)
+        with pytest.raises(OptionError, match=words):
+            monitor.watch(inputs, **options)
+    finally:
+        hook.remove()
+    assert not passes
+
+
+def test_an_assistant_model_is_refused(
+    tiny: Tiny, monitor: Monitor, pictures: list[Image.Image]
+) -> None:
+    """Assisted decoding is named in the error."""
+    with pytest.raises(OptionError, match="assisted decoding"):
+        monitor.generate(**monitor.prepare(pictures[:1]), assistant_model=tiny[0])
+
+
+def test_a_prompt_without_an_image_is_refused(monitor: Monitor) -> None:
+    """Text alone cannot be watched."""
+    inputs = monitor.tokenizer("USER: hello ASSISTANT:", return_tensors="pt")
+    with pytest.raises(InputError, match="at least one image token"):
+        monitor.generate(**inputs)
+    with pytest.raises(InputError, match="at least one image"):
+        monitor.prepare([])
+
+
+def test_a_batch_with_one_prompt_without_an_image_names_it(
+    monitor: Monitor, pictures: list[Image.Image]
+) -> None:
+    """The row without an image is the one named."""
+    inputs = monitor.prepare(pictures[:2])
+    inputs["input_ids"][1] = 40
+    with pytest.raises(InputError, match=r"rows without: \[1\]"):
+        monitor.generate(**inputs)
+
+
+def test_a_prompt_longer_than_the_context_is_refused(
+    monitor: Monitor, pictures: list[Image.Image]
+) -> None:
+    """The context's size and the prompt's are in the error."""
+    inputs = monitor.prepare(pictures[:1], "describe " * 300)
+    with pytest.raises(InputError, match=r"context of 256, it has \d+ tokens"):
+        monitor.generate(**inputs)
+
+
+def test_embeddings_are_refused(monitor: Monitor, pictures: list[Image.Image]) -> None:
+    """Without input_ids nobody knows where the image is."""
+    inputs = monitor.prepare(pictures[:1])
+    with pytest.raises(InputError, match="input_ids"):
+        monitor.generate(inputs_embeds=torch.zeros(1, 4, 32))
+    with pytest.raises(InputError, match="input_ids"):
+        monitor.generate(pixel_values=inputs["pixel_values"])
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("do_sample", [False, True])
+def test_unusable_logits_are_an_error_with_row_and_step(
+    monitor: Monitor, pictures: list[Image.Image], bad: float, do_sample: bool
+) -> None:
+    """NaN and infinite logits stop the caption at once, greedy or sampled, naming row and step."""
+    inputs = monitor.prepare(pictures[:2])
+    hook = _spoil(monitor, row=1, step=2, value=bad)
+    try:
+        with pytest.raises(NonFiniteError, match="token 2 in row 1") as caught:
+            monitor.generate(
+                **inputs, max_new_tokens=6, do_sample=do_sample, eos_token_id=None, top_k=0
+            )
+    finally:
+        hook.remove()
+    assert (caught.value.row, caught.value.step) == (1, 2)
+
+
+def test_unusable_logits_can_be_recorded(tiny: Tiny, pictures: list[Image.Image]) -> None:
+    """On request the caption goes on, and the token has no log-probability."""
+    monitor = Monitor(*tiny, on_nonfinite="record")
+    inputs = monitor.prepare(pictures[:2])
+    hook = _spoil(monitor, row=1, step=2, value=torch.nan)
+    try:
+        first, second = monitor.generate(
+            **inputs, max_new_tokens=5, eos_token_id=None, pad_token_id=1
+        ).reports
+    finally:
+        hook.remove()
+    assert [token.log_prob is None for token in second.tokens] == [False, False, True, False, False]
+    assert second.tokens[2].id == 7  # what plain greedy makes of it
+    assert all(token.log_prob is not None for token in first.tokens)
+    assert '"log_prob":null' in second.to_json()
+
+
+def _spoil(
+    monitor: Monitor, *, row: int, step: int, value: float
+) -> torch.utils.hooks.RemovableHandle:
+    passes = 0
+
+    def hook(module: object, args: object, output: object) -> None:
+        nonlocal passes
+        if passes == step:
+            output.logits[row, -1, 7] = value  # type: ignore[attr-defined]
+        passes += 1
+
+    return monitor.model.register_forward_hook(hook)
+
+
+def test_a_text_only_model_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    """In memory and from a folder, the error says what kind of model is needed."""
+    config = LlamaConfig(
+        vocab_size=32,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
+    model = LlamaForCausalLM(config)
+    with pytest.raises(ModelError, match="text-only"):
+        Monitor(model, tiny[1])
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="'llama' model"):
+        Monitor.from_pretrained(tmp_path)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    """An empty folder and a missing one are named, with what would do."""
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(ModelError, match="save_pretrained"):
+            Monitor.from_pretrained(folder)
+
+
+def test_a_damaged_checkpoint_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    """Truncated weights are an error with the folder's name."""
+    for path in tiny_folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="could not be loaded"):
+        Monitor.from_pretrained(tmp_path)
+
+
+def test_a_processor_without_a_tokenizer_is_refused(tiny: Tiny) -> None:
+    """An image processor alone cannot turn tokens into words."""
+    with pytest.raises(ModelError, match="AutoProcessor"):
+        Monitor(tiny[0], tiny[1].image_processor)
+
+
+def test_an_unknown_lexicon_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    """A name that is neither packaged nor a file, and a file in no known format."""
+    with pytest.raises(LexiconError, match="coco"):
+        Monitor(*tiny, lexicon="nope")
+    path = tmp_path / "lexicon.json"
+    path.write_text("[1, 2]")
+    with pytest.raises(LexiconError, match="format"):
+        Monitor(*tiny, lexicon=path)
+
+
+def test_a_folder_round_trip(tiny_folder: Path, pictures: list[Image.Image]) -> None:
+    """from_pretrained reads a saved model and its processor, and names them in the report."""
+    monitor = Monitor.from_pretrained(tiny_folder)
+    (report,) = monitor.generate(**monitor.prepare(pictures[:1]), max_new_tokens=3).reports
+    assert report.model.name == str(tiny_folder)
+    assert report.model.architecture == "LlavaForConditionalGeneration"
+
+
+def test_counts_of_images_must_agree(monitor: Monitor, pictures: list[Image.Image]) -> None:
+    """One prompt per image, one entry of images= per prompt."""
+    with pytest.raises(InputError, match="each of the 2 entries"):
+        monitor.prepare(pictures[:2], ["a", "b", "c"])
+    with pytest.raises(InputError, match="each of the 2 prompts"):
+        monitor.generate(**monitor.prepare(pictures[:2]), images=[None])
+
+
+def test_without_a_chat_template_the_prompt_holds_the_image(
+    tiny_folder: Path, pictures: list[Image.Image]
+) -> None:
+    """The error shows how to write the prompt; written so, it works."""
+    monitor = Monitor.from_pretrained(tiny_folder)
+    monitor.processor.chat_template = None
+    with pytest.raises(InputError, match="USER: <image>"):
+        monitor.prepare(pictures[:1], "What is it?")
+    inputs = monitor.prepare(pictures[:1], "USER: <image>\nWhat is it? ASSISTANT:")
+    (report,) = monitor.generate(**inputs, max_new_tokens=2).reports
+    assert report.image_tokens == 4
