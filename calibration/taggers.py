@@ -15,7 +15,7 @@ import gzip
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,7 +33,6 @@ Sentence = tuple[tuple[str, str], ...]
 
 _FREQUENT: Final = 20
 _UNAMBIGUOUS: Final = 0.97
-_SCALE: Final = 100  # weights are kept in hundredths
 _CREDIT: Final = """The weights in this folder (provisional.json.gz, confirmed.json.gz) are licensed
 under the Creative Commons Attribution-ShareAlike 4.0 International licence:
 https://creativecommons.org/licenses/by-sa/4.0/legalcode
@@ -156,33 +155,41 @@ def evaluate(tagger: TreebankTagger, sentences: Iterable[Sentence]) -> tuple[Sco
     return score(gold, provisional), score(gold, confirmed)
 
 
-def _epoch(model: TagModel, sentences: Iterable[Sentence]) -> None:
-    """One pass of perceptron updates; the history is the model's own, as it will be served."""
-    for sentence in sentences:
-        words: list[str] = []
-        tags: list[str] = []
-        for place, (word, truth) in enumerate(sentence):
-            words.append(word)
-            guess = model.dictionary.get(word)
-            if guess is None:
-                following = sentence[place + 1][0] if place + 1 < len(sentence) else None
-                seen = features(words, tags, following, sees_next=model.sees_next)
-                guess = str(model.perceptron.predict(seen)[0])
-                model.perceptron.update(truth, guess, seen)
-            tags.append(guess)
+@dataclass(frozen=True)
+class _Learner:
+    """A perceptron in training."""
 
+    perceptron: AveragedPerceptron
+    dictionary: Mapping[str, str]
+    sees_next: bool
 
-def _averaged(model: TagModel) -> TagModel:
-    """The model with its weights averaged over all updates, in hundredths; the model goes on."""
-    copy = deepcopy(model.perceptron)
-    copy.average_weights()
-    rows = {
-        name: {tag: round(_SCALE * weight) for tag, weight in row.items() if round(_SCALE * weight)}
-        for name, row in copy.weights.items()
-    }
-    kept = AveragedPerceptron({name: row for name, row in rows.items() if row})
-    kept.classes = set(copy.classes)
-    return TagModel(kept, model.dictionary, model.sees_next)
+    def epoch(self, sentences: Iterable[Sentence]) -> None:
+        """One pass of updates; the history is the learner's own, as it will be when it serves."""
+        for sentence in sentences:
+            words: list[str] = []
+            tags: list[str] = []
+            for place, (word, truth) in enumerate(sentence):
+                words.append(word)
+                guess = self.dictionary.get(word)
+                if guess is None:
+                    following = sentence[place + 1][0] if place + 1 < len(sentence) else None
+                    seen = dict.fromkeys(
+                        features(words, tags, following, sees_next=self.sees_next), 1
+                    )
+                    guess = str(self.perceptron.predict(seen)[0])
+                    self.perceptron.update(truth, guess, seen)
+                tags.append(guess)
+
+    def averaged(self) -> TagModel:
+        """The weights averaged over all updates so far; the learner can go on."""
+        copy = deepcopy(self.perceptron)
+        copy.average_weights()
+        return TagModel.of(
+            copy.weights,
+            classes=copy.classes,
+            dictionary=self.dictionary,
+            sees_next=self.sees_next,
+        )
 
 
 def train(
@@ -203,7 +210,7 @@ def train(
     def best(*, sees_next: bool, confirmed: TagModel | None) -> TagModel:
         perceptron = AveragedPerceptron()
         perceptron.classes = set(classes)
-        model = TagModel(perceptron, known, sees_next)
+        learner = _Learner(perceptron, known, sees_next)
         name = "confirmed" if sees_next else "provisional"
         task = progress.add_task(name, total=epochs) if progress else None
         order = list(training)
@@ -211,8 +218,8 @@ def train(
         chosen, top = None, -1.0
         for _ in range(epochs):
             shuffled.shuffle(order)
-            _epoch(model, order)
-            candidate = _averaged(model)
+            learner.epoch(order)
+            candidate = learner.averaged()
             scores = evaluate(TreebankTagger(candidate, confirmed or candidate), dev)
             noun_f1 = scores[1 if sees_next else 0].noun_f1
             if noun_f1 > top:

@@ -55,7 +55,8 @@ UNCHANGED: Final = frozenset(
 )
 """Nouns that are their own plural, have none, or are plurals already."""
 
-_ALSO_IN_S: Final = frozenset({"buffalo", "fowl", "fish"})
+_ALSO_IN_S: Final = frozenset({"aircraft", "buffalo", "fish", "fowl", "sheep", "watercraft"})
+"""Of these, the ones that models also write with a plural ending, rightly or not."""
 _O_TAKES_ES: Final = frozenset({"potato", "tomato", "buffalo", "mosquito", "mango", "volcano"})
 _ONE_Z: Final = frozenset({"quiz"})
 _PLURALS: Final = {plural: noun for noun, plurals in IRREGULAR.items() for plural in plurals}

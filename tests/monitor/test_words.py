@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -79,8 +81,6 @@ def _sentencepiece(decoder: decoders.Decoder) -> TokenizersBackend:
 
 
 def _merges(tokenizer: Tokenizer) -> list[list[str]]:
-    import json
-
     merges = json.loads(tokenizer.to_str())["model"]["merges"]
     assert isinstance(merges, list)
     return merges
@@ -156,7 +156,7 @@ def test_streamed_text_is_what_decode_gives(name: str, skip: bool, data: st.Data
     spans = list(stream.spans)
     assert len(spans) == len(ids)
     assert all(0 <= start <= end <= len(expected) for start, end in spans)
-    assert all(a[0] <= b[0] and a[1] <= b[1] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(spans))
     covered = {place for start, end in spans for place in range(start, end)}
     assert covered == set(range(len(expected)))
 
@@ -237,7 +237,7 @@ def _texts(words: Iterable[Word]) -> list[str]:
         ("I cannot see what they're doing", "I|can|not|see|what|they|'re|doing"),
         ("a hot-dog, an e-mail and a pre-owned car", "a|hot|-|dog|,|an|e-mail|and|a|pre-owned|car"),
         ("black-and-white photo", "black|-|and|-|white|photo"),
-        ("It is 3.5 m, 1,000 at 10:30 a.m. in the U.S.", "It|is|3.5|m|,|1,000|at|10:30|a.m.|in|the|U.S."),
+        ("3.5 m, 1,000 at 10:30 a.m. in the U.S.", "3.5|m|,|1,000|at|10:30|a.m.|in|the|U.S."),
         ("Mr. Smith etc.", "Mr.|Smith|etc."),
         ('"Stop" (sign)!!', '"|Stop|"|(|sign|)|!!'),
         ("bus/train ... a 50% sale of $5", "bus|/|train|...|a|50|%|sale|of|$|5"),
@@ -258,7 +258,7 @@ def test_words_are_those_of_the_treebank(text: str, words: str) -> None:
 @PROPERTY
 @given(
     text=st.text(alphabet="abn't’ .,;!-'\n3éw@:/_", max_size=40)
-    | st.sampled_from(CORPUS + ["cannot, don't; www.x.org/a,b gonna!"]),
+    | st.sampled_from([*CORPUS, "cannot, don't; www.x.org/a,b gonna!"]),
     cuts=st.lists(st.integers(0, 90), max_size=30),
 )
 def test_chunking_does_not_change_the_words(text: str, cuts: list[int]) -> None:
@@ -266,7 +266,7 @@ def test_chunking_does_not_change_the_words(text: str, cuts: list[int]) -> None:
     places = sorted({min(cut, len(text)) for cut in cuts} | {0, len(text)})
     splitter = WordSplitter()
     found: list[Word] = []
-    for token, (start, end) in enumerate(zip(places, places[1:], strict=False)):
+    for token, (start, end) in enumerate(pairwise(places)):
         found += splitter.push(token, text[start:end])
     found += splitter.finish()
     whole = split_words(text)
