@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-import numpy as np
-
 from ..detectors.evidence import Evidence
 from ..detectors.svar import LayerRange
 from ..detectors.verdict import Calibration
@@ -106,10 +104,8 @@ class Caption:
 
     def _verdict(self, mention: Mention) -> Verdict:
         evidence = self._evidence[mention.first_token]
-        if evidence is None or not np.isfinite(evidence.masses).all():
-            return Verdict(self.row, mention.index, None, None, None, False)
-        value = svar_of(evidence, self._layers)
-        if self._calibration is None:
+        value = None if evidence is None else svar_of(evidence, self._layers)
+        if evidence is None or value is None or self._calibration is None:
             return Verdict(self.row, mention.index, value, None, None, False)
         (judgement,) = self._calibration.judge([evidence])
         return Verdict(

@@ -52,7 +52,10 @@ def load(
     if str(name_or_folder) == SMALL:
         from .small import small_model
 
-        model, processor = small_model()
+        try:
+            model, processor = small_model()
+        except FileNotFoundError as error:
+            raise ModelError(str(error)) from error
         return Loaded(_placed(model, device), processor, SMALL)
     name = str(name_or_folder)
     try:

@@ -53,7 +53,8 @@ def prepare(
             [{"role": "user", "content": _content(group, text)}]
             for group, text in zip(groups, prompts, strict=True)
         ]
-        batch = processor.apply_chat_template(
+        template: Any = processor.apply_chat_template  # typed as if it only made text
+        batch = template(
             conversations,
             add_generation_prompt=True,
             tokenize=True,
@@ -69,7 +70,8 @@ def prepare(
                 f"image token {token!r}; it was {bare[0]!r}. Write for example "
                 f"'USER: {token}\\n{bare[0]} ASSISTANT:'."
             )
-        batch = processor(images=groups, text=prompts, **settings)
+        encode: Any = processor
+        batch = encode(images=groups, text=prompts, **settings)
     if not isinstance(batch, BatchFeature):
         raise InputError(
             f"The processor must return a BatchFeature, {type(processor).__name__} returned "

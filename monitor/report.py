@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Annotated, Any, Final, Literal
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, TypeAdapter
 
 from ..detectors.evidence import Evidence
-from ..detectors.svar import LayerRange, svar
+from ..detectors.svar import LayerRange, Source, svar
 from .events import End, Event, Mention, Token, Verdict, Word
 
 VERSION: Final = 1
@@ -54,7 +55,7 @@ class LayersSection(_Section):
 
     first: int
     last: int
-    source: str = Field(description="published, scaled or user: where the range comes from.")
+    source: Source = Field(description="Where the range comes from.")
 
 
 class CalibrationSection(_Section):
@@ -267,8 +268,10 @@ def fold(header: Header, events: Iterable[Event], *, row: int = 0) -> Report:
     return builder.report()
 
 
-def svar_of(evidence: Evidence, layers: LayerRange) -> float:
-    """SVAR of one token from its evidence (arXiv 2411.16724, Section 3.2)."""
+def svar_of(evidence: Evidence, layers: LayerRange) -> float | None:
+    """SVAR of one token from its evidence, ``None`` where its attention was not finite."""
+    if not np.isfinite(evidence.masses).all():
+        return None
     return float(svar(evidence.var, evidence.layers, layers))
 
 

@@ -115,6 +115,11 @@ class Monitor:
                 f"The processor must hold the model's tokenizer, {type(processor).__name__} has "
                 f"none. Pass what AutoProcessor.from_pretrained returns for the model."
             )
+        if not model.can_generate():
+            raise ModelError(
+                f"The model must write text, {type(model).__name__} has no generate(). Load it "
+                f"with AutoModelForImageTextToText."
+            )
         self.model = model
         self.processor = processor
         self.tokenizer = tokenizer
@@ -286,7 +291,8 @@ class Monitor:
         given.pop("streamer", None)
         if watch.options.stop_strings:
             given.setdefault("tokenizer", self.tokenizer)
-        return self.model.generate(**given, logits_processor=processors, streamer=watch.streamer)
+        model: Any = self.model  # a PreTrainedModel that generates, which has no type of its own
+        return model.generate(**given, logits_processor=processors, streamer=watch.streamer)
 
     def _caption(self, row: int) -> Caption:
         return Caption(

@@ -129,7 +129,10 @@ def test_transparency_is_laid_over_white(tmp_path: Path, mode: str) -> None:
     """Invisible pixels become white, whatever colour hides in them."""
     path = tmp_path / "a.png"
     clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
-    clear.convert(mode).save(path, **({"transparency": 0} if mode == "P" else {}))
+    flat = clear.convert(mode)
+    if mode == "P":
+        flat.info["transparency"] = flat.getpixel((0, 0))
+    flat.save(path)
     assert open_image(path).image.getpixel((1, 1)) == (255, 255, 255)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,12 +22,11 @@ from sightline.monitor.session import Monitor
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
-    LlavaForConditionalGeneration,
     LlavaProcessor,
     LogitsProcessor,
 )
 
-Tiny = tuple[LlavaForConditionalGeneration, LlavaProcessor]
+Tiny = tuple[Any, LlavaProcessor]  # a model that generates has no type of its own
 Scripted = Callable[..., LogitsProcessor]
 
 DOG = " The image shows a dog on a bench near two traffic lights."
@@ -127,12 +127,12 @@ def test_evidence_is_that_of_the_predicting_row(
 
 @pytest.mark.parametrize("options", [{}, {"do_sample": True, "temperature": 0.8, "top_p": 0.9}])
 def test_watching_changes_no_token_and_no_score(
-    tiny: Tiny, monitor: Monitor, pictures: list[Image.Image], options: dict[str, object]
+    tiny: Tiny, monitor: Monitor, pictures: list[Image.Image], options: dict[str, Any]
 ) -> None:
     """Greedy and sampled: sequences, scores and logits are bitwise those of plain generate."""
     model, _ = tiny
     inputs = monitor.prepare(pictures, ["What?", "Describe the image, please.", "Go on."])
-    shared = {
+    shared: dict[str, Any] = {
         **options,
         "max_new_tokens": 16,
         "return_dict_in_generate": True,
@@ -417,7 +417,7 @@ def test_an_exception_in_the_thread_reaches_the_consumer(
     stream = monitor.stream(
         **inputs, max_new_tokens=9, eos_token_id=None, logits_processor=[Breaks()]
     )
-    seen = []
+    seen: list[Token] = []
     with pytest.raises(LookupError, match="broken processor"), stream:
         seen.extend(event for event in stream if isinstance(event, Token))
     # extend() keeps what came before the exception
@@ -469,7 +469,7 @@ def test_threads_share_a_model_without_mixing(
     ],
 )
 def test_options_that_cannot_be_watched_are_refused_before_decoding(
-    monitor: Monitor, pictures: list[Image.Image], options: dict[str, object], words: str
+    monitor: Monitor, pictures: list[Image.Image], options: dict[str, Any], words: str
 ) -> None:
     """The error names the option and why, and no forward pass has happened."""
     inputs = monitor.prepare(pictures[:1])
