@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, set_seed
 
 VOCABULARY = 120
 IMAGE = 110
-_TEXT = {
+_TEXT: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -26,7 +26,7 @@ _TEXT = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
-_VISION = {
+_VISION: dict[str, Any] = {
     "hidden_size": 16,
     "intermediate_size": 32,
     "num_hidden_layers": 2,
@@ -45,7 +45,7 @@ class Family:
     """
 
     name: str
-    model: PreTrainedModel
+    model: Any  # a PreTrainedModel; transformers leaves generate untyped
     inputs: dict[str, Tensor]
 
     @property
@@ -64,7 +64,7 @@ def build(name: str) -> Family:
     model = model.eval()
     model.generation_config.update(pad_token_id=0, bos_token_id=1, eos_token_id=None)
     inputs = {**_prompts(image_tokens), **pixels}
-    if "mm_token_type_ids" in pixels or name in _TYPED:
+    if name in _TYPED:
         inputs[_TYPED[name]] = (inputs["input_ids"] == IMAGE).long()
     return Family(name, model, inputs)
 
