@@ -147,8 +147,9 @@ def write_detailed(about: Subject, rng: np.random.Generator) -> str:
     told, _ = plan(about, rng)
     writer = _Writer(rng)
     first = told[: int(rng.integers(1, 3))]
-    opening = writer.one_of("The image shows", "The image features", "The picture shows",
-                            "This scene shows")  # fmt: skip
+    opening = writer.one_of(
+        "The image shows", "The image features", "The picture shows", "This scene shows"
+    )
     sentences = [f"{opening} {_a(about.kind)} with {writer.listed(first)}."]
     rest = told[len(first) :]
     while rest:
@@ -185,7 +186,13 @@ class _Writer:
 
     def listed(self, things: list[Thing]) -> str:
         names = [self._name(t) for t in things]
-        return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+        return (
+            names[0]
+            if len(names) == 1
+            else f"{', '.join(names[:-1])} and {names[-1]}"
+            if names
+            else ""
+        )
 
     def sentence(self, things: list[Thing]) -> str:
         back = self._said[int(self._rng.integers(len(self._said)))] if self._said else None
@@ -202,7 +209,10 @@ class _Writer:
             f"Additionally, there {is_} {names} in the scene.",
         ]
         if back is not None:
-            forms += [f"Near the {back}, there {is_} {names}.", f"{_upper(names)} {is_} next to the {back}."]
+            forms += [
+                f"Near the {back}, there {is_} {names}.",
+                f"{_upper(names)} {is_} next to the {back}.",
+            ]
         return self.one_of(*forms)
 
     def _name(self, thing: Thing) -> str:

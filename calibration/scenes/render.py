@@ -136,7 +136,9 @@ def _backdrop(scene: Scene, rng: np.random.Generator) -> Image.Image:
             draw.rectangle((0, line, SIDE, line + 16), fill=(64, 136, 190))
         if scene.kind == "street":
             for at in range(int(rng.integers(0, 30)), SIDE, 44):
-                draw.rectangle((at, int(SIDE * 0.78), at + 22, int(SIDE * 0.8)), fill=(214, 210, 180))
+                draw.rectangle(
+                    (at, int(SIDE * 0.78), at + 22, int(SIDE * 0.8)), fill=(214, 210, 180)
+                )
     return image
 
 
@@ -155,7 +157,13 @@ def _shaded(colour: tuple[int, ...], factor: float) -> Colour:
 def _draw(draw: ImageDraw.ImageDraw, placed: Placed, index: int = 0, *, offset: int = 0) -> None:
     """Draw one object in its colours or, with an index, its silhouette."""
     for shape in SHAPES[placed.type]:
-        _fill(draw, shape, _corners(shape, placed, offset), index or _paint(shape.paint, placed), placed)
+        _fill(
+            draw,
+            shape,
+            _corners(shape, placed, offset),
+            index or _paint(shape.paint, placed),
+            placed,
+        )
 
 
 def _paint(paint: str, placed: Placed) -> Colour:

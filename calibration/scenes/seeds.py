@@ -1,4 +1,4 @@
-"""The disjoint ranges of scene seeds: the one place that says which scene belongs to which split."""
+"""The disjoint ranges of scene seeds: the one place that says which split a scene is of."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 SPLITS: Final = MappingProxyType(
     {
-        "train": range(0, 10_000_000),
+        "train": range(10_000_000),
         "calibration": range(10_000_000, 20_000_000),
         "development": range(20_000_000, 30_000_000),
         "test": range(30_000_000, 40_000_000),

@@ -131,9 +131,11 @@ def _place(
         width = height * kind.aspect
         centre = rng.uniform(min(0.4, width * 0.45), max(0.6, 1 - width * 0.45))
         box = (
-            float(centre - width / 2), float(bottom - height),
-            float(centre + width / 2), float(bottom),
-        )  # fmt: skip
+            float(centre - width / 2),
+            float(bottom - height),
+            float(centre + width / 2),
+            float(bottom),
+        )
         overlap = sum(_overlap(box, other.box) for other in others)
         if best is None or overlap < best[0]:
             best = (overlap, box)
@@ -141,8 +143,12 @@ def _place(
             break
     assert best is not None
     shade = rng.integers(-_SHADE, _SHADE + 1, size=3)
-    red, green, blue = (int(np.clip(c + s, 0, 255)) for c, s in zip(COLOURS[colour], shade, strict=True))
-    return Placed(kind.name, colour, (red, green, blue), best[1], bool(rng.random() < 0.5), contrast)
+    red, green, blue = (
+        int(np.clip(c + s, 0, 255)) for c, s in zip(COLOURS[colour], shade, strict=True)
+    )
+    return Placed(
+        kind.name, colour, (red, green, blue), best[1], bool(rng.random() < 0.5), contrast
+    )
 
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:

@@ -78,10 +78,15 @@ def _render_chunk(folder: Path, scenes: int, start: int) -> list[Subject]:
 
 
 def _open(folder: Path, scenes: int, mode: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    shapes = {"pixels": (scenes, INPUT_SIDE, INPUT_SIDE, 3), "types": (scenes, PATCHES),
-              "colours": (scenes, PATCHES)}  # fmt: skip
+    shapes = {
+        "pixels": (scenes, INPUT_SIDE, INPUT_SIDE, 3),
+        "types": (scenes, PATCHES),
+        "colours": (scenes, PATCHES),
+    }
     opened = [
-        np.lib.format.open_memmap(folder / f"{name}.npy", mode, np.uint8, shape if mode == "w+" else None)
+        np.lib.format.open_memmap(
+            folder / f"{name}.npy", mode, np.uint8, shape if mode == "w+" else None
+        )
         for name, shape in shapes.items()
     ]
     return opened[0], opened[1], opened[2]

@@ -65,7 +65,12 @@ class Writer:
 
 
 def pools(
-    subjects: Sequence[Subject], writer: Writer, recipe: Recipe, stage: Stage, number: int, per_scene: int
+    subjects: Sequence[Subject],
+    writer: Writer,
+    recipe: Recipe,
+    stage: Stage,
+    number: int,
+    per_scene: int,
 ) -> functools._lru_cache_wrapper[list[list[tuple[int, list[Example]]]]]:
     """A function from a pool's index to its batches: each a list of (scene row, its examples)."""
 
@@ -73,7 +78,9 @@ def pools(
     def pool(index: int) -> list[list[tuple[int, list[Example]]]]:
         rng = np.random.default_rng([recipe.seed, number, index])
         rows = rng.integers(len(subjects), size=stage.batch * _POOL)
-        drawn = [(int(row), [writer.write(subjects[row], rng) for _ in range(per_scene)]) for row in rows]
+        drawn = [
+            (int(row), [writer.write(subjects[row], rng) for _ in range(per_scene)]) for row in rows
+        ]
         drawn.sort(key=lambda scene: sum(len(e.ids) for e in scene[1]))
         batches = [drawn[i * stage.batch : (i + 1) * stage.batch] for i in range(_POOL)]
         return [batches[i] for i in rng.permutation(_POOL)]
@@ -85,7 +92,11 @@ class TextLoss:
     """Next-token loss of captions without pictures: what the decoder knows before it can see."""
 
     def __init__(
-        self, model: LlavaForConditionalGeneration, subjects: Sequence[Subject], writer: Writer, recipe: Recipe
+        self,
+        model: LlavaForConditionalGeneration,
+        subjects: Sequence[Subject],
+        writer: Writer,
+        recipe: Recipe,
     ) -> None:
         self._model, self._writer = model, writer
         self._pool = pools(subjects, writer, recipe, recipe.text, 2, 1)
@@ -146,7 +157,9 @@ class SightedLoss:
         return next_token_loss(self._model, embedded, labels, mask, places)
 
 
-def _pack(writer: Writer, examples: list[Example]) -> tuple[list[int], list[int], list[int], list[int]]:
+def _pack(
+    writer: Writer, examples: list[Example]
+) -> tuple[list[int], list[int], list[int], list[int]]:
     """Ids, whether to learn each, positions and parts (0 prefix, 1 and 2 the captions)."""
     ids = [*writer.before, *([0] * PATCHES), *writer.after]
     learnt, parts = [0] * len(ids), [0] * len(ids)
@@ -172,7 +185,7 @@ def next_token_loss(
     Args:
         embedded: ``[batch, length, hidden]``.
         labels: ``[batch, length]``, -100 where nothing is to be predicted.
-        mask: bool ``[batch, 1, length, length]``, True where a query may look; plain causal if None.
+        mask: bool ``[batch, 1, length, length]``, True where a query may look; causal if None.
         places: position ids ``[batch, length]``; 0, 1, 2 ... if None.
     """
     hidden = model.model.language_model(

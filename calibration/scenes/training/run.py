@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -12,15 +13,15 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from transformers import AutoTokenizer, LlavaForConditionalGeneration, PreTrainedTokenizerFast
+from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
 from ..architecture import PATCHES, build_model, build_processor, build_tokenizer
-from ..captions import BRIEF, DETAILED
+from ..captions import BRIEF, DETAILED, write_brief, write_detailed
 from .corpus import Corpus, load_corpus
 from .language import SightedLoss, TextLoss, Writer
 from .recipe import Recipe
 from .vision import Sight, VisionLoss, pixel_values
-from .workers import Worker, run_stage, split_parameters
+from .workers import Worker, run_stage
 
 _TOKENIZER_CAPTIONS = 12_000
 _FEATURE_BATCH = 256
@@ -44,7 +45,8 @@ def train(folder: Path, recipe: Recipe, *, workers: int = 2) -> Path:
         _work(0, 1, folder, recipe, "")
     else:
         with tempfile.TemporaryDirectory() as meeting:
-            mp.spawn(_work, (workers, folder, recipe, f"file://{meeting}/meeting"), nprocs=workers)  # type: ignore[no-untyped-call]
+            shared = (workers, folder, recipe, f"file://{meeting}/meeting")
+            mp.spawn(_work, shared, nprocs=workers)  # type: ignore[attr-defined, no-untyped-call]
     return folder / "model"
 
 
@@ -63,8 +65,13 @@ def _work(rank: int, size: int, folder: Path, recipe: Recipe, meeting: str) -> N
     torch.set_num_threads(1)
     if size > 1:
         dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=size)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
-               TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     try:
         with Progress(*columns, console=Console(stderr=True), disable=rank > 0) as progress:
             _train(Worker(rank, size), folder, recipe, progress)
@@ -75,33 +82,35 @@ def _work(rank: int, size: int, folder: Path, recipe: Recipe, meeting: str) -> N
 
 def _train(worker: Worker, folder: Path, recipe: Recipe, progress: Progress) -> None:
     if worker.rank == 0:
-        corpus = load_corpus(folder / "corpus", recipe.scenes, workers=worker.size, progress=progress)
+        corpus = load_corpus(
+            folder / "corpus", recipe.scenes, workers=worker.size, progress=progress
+        )
         _learn_tokens(folder, corpus, recipe)
-    if worker.size > 1:
-        dist.barrier()
+    worker.wait()
     corpus = load_corpus(folder / "corpus", recipe.scenes, workers=1, progress=progress)
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer")
     model = build_model(tokenizer, seed=recipe.seed)
     language, projector = model.model.language_model, model.model.multi_modal_projector
+    stage = functools.partial(
+        run_stage, folder=folder, worker=worker, decay=recipe.weight_decay, progress=progress
+    )
 
     sight = Sight(model.model.vision_tower)
-    run_stage("see", recipe.vision, sight, split_parameters([sight]), VisionLoss(sight, corpus, recipe),
-              folder=folder, worker=worker, decay=recipe.weight_decay, progress=progress)  # fmt: skip
+    stage("see", recipe.vision, sight, [sight], VisionLoss(sight, corpus, recipe))
     sight.requires_grad_(False)
     features = _features(sight, corpus, folder, worker, progress)
 
     writer = Writer(tokenizer, detailed=recipe.detailed)
-    text = TextLoss(model, corpus.subjects, writer, recipe)
-    run_stage("speak", recipe.text, model, split_parameters([language]), text,
-              folder=folder, worker=worker, decay=recipe.weight_decay, progress=progress)  # fmt: skip
-    for name, stage, number, parts in (
-        ("align", recipe.align, 3, [projector]),
-        ("together", recipe.joint, 4, [projector, language]),
-    ):
-        language.requires_grad_(language in parts)
-        loss = SightedLoss(model, features, corpus.subjects, writer, recipe, stage, number)
-        run_stage(name, stage, model, split_parameters(parts), loss,
-                  folder=folder, worker=worker, decay=recipe.weight_decay, progress=progress)  # fmt: skip
+    alone = TextLoss(model, corpus.subjects, writer, recipe)
+    stage("speak", recipe.text, model, [language], alone)
+
+    language.requires_grad_(False)
+    aligned = SightedLoss(model, features, corpus.subjects, writer, recipe, recipe.align, 3)
+    stage("align", recipe.align, model, [projector], aligned)
+
+    language.requires_grad_(True)
+    joint = SightedLoss(model, features, corpus.subjects, writer, recipe, recipe.joint, 4)
+    stage("together", recipe.joint, model, [projector, language], joint)
     if worker.rank == 0:
         save(model, tokenizer, folder / "model")
 
@@ -109,8 +118,6 @@ def _train(worker: Worker, folder: Path, recipe: Recipe, progress: Progress) -> 
 def _learn_tokens(folder: Path, corpus: Corpus, recipe: Recipe) -> None:
     if (folder / "tokenizer" / "tokenizer.json").exists():
         return
-    from ..captions import write_brief, write_detailed
-
     rng = np.random.default_rng([recipe.seed, 0])
     texts = [f"USER: \n{prompt}\nASSISTANT:\n" for prompt in DETAILED + BRIEF] * 200
     for row in rng.integers(len(corpus.subjects), size=_TOKENIZER_CAPTIONS):
@@ -123,15 +130,14 @@ def _learn_tokens(folder: Path, corpus: Corpus, recipe: Recipe) -> None:
 def _features(
     sight: Sight, corpus: Corpus, folder: Path, worker: Worker, progress: Progress
 ) -> np.ndarray:
-    """What the frozen tower sees in each scene, fp16 ``[scenes, PATCHES, width]``, memory-mapped."""
+    """What the frozen tower sees in each scene: fp16 ``[scenes, PATCHES, width]``, on disk."""
     path, count = folder / "features.npy", len(corpus.subjects)
     partial = path.with_suffix(".partial.npy")
     shape = (count, PATCHES, sight.tower.config.hidden_size)
     if not path.exists():
         if worker.rank == 0:
             np.lib.format.open_memmap(partial, "w+", np.float16, shape)
-        if worker.size > 1:
-            dist.barrier()
+        worker.wait()
         seen = np.lib.format.open_memmap(partial, "r+")
         task = progress.add_task("look at the training scenes", total=count)
         sight.eval()
@@ -141,13 +147,11 @@ def _features(
             seen[rows] = hidden[:, 1:].half().numpy()
             progress.update(task, completed=min(count, start + _FEATURE_BATCH * worker.size))
         seen.flush()
-        if worker.size > 1:
-            dist.barrier()
+        worker.wait()
         if worker.rank == 0:
             os.replace(partial, path)
-        if worker.size > 1:
-            dist.barrier()
-    return np.load(path, mmap_mode="r")
+        worker.wait()
+    return np.lib.format.open_memmap(path, "r")
 
 
 def save(

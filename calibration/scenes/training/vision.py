@@ -24,7 +24,14 @@ _COLOUR, _GLOBAL = 0.3, 0.5
 
 
 def pixel_values(pixels: np.ndarray) -> Tensor:
-    """Pictures uint8 ``[n, side, side, 3]`` as the processor would hand them on, ``[n, 3, side, side]``."""
+    """Pictures as the processor would hand them on.
+
+    Args:
+        pixels: uint8 ``[n, side, side, 3]``.
+
+    Returns:
+        float32 ``[n, 3, side, side]``, normalised.
+    """
     values = torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2).float().div_(255)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
     return (values - mean) / std

@@ -35,6 +35,11 @@ class Worker:
         """This worker's share of ``count`` examples."""
         return slice(self.rank, count, self.size)
 
+    def wait(self) -> None:
+        """Wait until every worker has come to this point."""
+        if self.size > 1:
+            dist.barrier()
+
     def sum(self, tensors: list[Tensor]) -> None:
         """Add up each tensor over the workers, in place."""
         if self.size == 1:
@@ -53,7 +58,11 @@ class Optimisers:
     """Muon for the hidden matrices, AdamW for embeddings, norms, biases and heads."""
 
     def __init__(
-        self, matrices: Iterable[nn.Parameter], others: Iterable[nn.Parameter], stage: Stage, decay: float
+        self,
+        matrices: Iterable[nn.Parameter],
+        others: Iterable[nn.Parameter],
+        stage: Stage,
+        decay: float,
     ) -> None:
         self._stage = stage
         self.parameters = [*(matrices := list(matrices)), *(others := list(others))]
@@ -105,7 +114,7 @@ def run_stage(
     name: str,
     stage: Stage,
     module: nn.Module,
-    trained: tuple[list[nn.Parameter], list[nn.Parameter]],
+    trained: Iterable[nn.Module],
     loss: Loss,
     *,
     folder: Path,
@@ -113,7 +122,7 @@ def run_stage(
     decay: float,
     progress: Progress,
 ) -> None:
-    """Train ``module`` for one stage, from where it was left off; return once it is done.
+    """Train the ``trained`` parts of ``module`` for one stage, from where it was left off.
 
     ``folder`` gets ``NAME.partial.pt`` while the stage runs and ``NAME.pt`` when it is done; either
     is written whole or not at all.
@@ -122,8 +131,8 @@ def run_stage(
     if done.exists():
         module.load_state_dict(torch.load(done, weights_only=True)["module"])
         return
-    optimisers = Optimisers(*trained, stage, decay)
-    first, spent, best = 0, 0.0, math.nan
+    optimisers = Optimisers(*split_parameters(trained), stage, decay)
+    first, spent, smooth = 0, 0.0, math.nan
     if partial.exists():
         saved = torch.load(partial, weights_only=True)
         module.load_state_dict(saved["module"])
@@ -135,7 +144,7 @@ def run_stage(
     began = kept = time.monotonic()
     for step in range(first, stage.steps):
         total, weight = loss(step, worker)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         sums = torch.tensor([float(total.detach()), weight])
         gradients = [p.grad for p in optimisers.parameters if p.grad is not None]
         worker.sum([*gradients, sums])
@@ -144,22 +153,28 @@ def run_stage(
         torch.nn.utils.clip_grad_norm_(optimisers.parameters, 1.0)
         optimisers.step(step)
         current = float(sums[0] / sums[1])
-        best = current if math.isnan(best) else 0.98 * best + 0.02 * current
-        progress.update(task, completed=step + 1, description=f"{name} · loss {best:.3f}")
+        smooth = current if math.isnan(smooth) else 0.98 * smooth + 0.02 * current
+        progress.update(task, completed=step + 1, description=f"{name} · loss {smooth:.3f}")
         now = time.monotonic()
         if worker.rank == 0 and now - kept > _CHECKPOINT_SECONDS:
-            _save(partial, module, optimisers, step + 1, spent + now - began)
+            _save(partial, module, optimisers, worker, step + 1, spent + now - began)
             kept = now
     if worker.rank == 0:
-        _save(done, module, optimisers, stage.steps, spent + time.monotonic() - began)
+        _save(done, module, optimisers, worker, stage.steps, spent + time.monotonic() - began)
         partial.unlink(missing_ok=True)
-    if worker.size > 1:
-        dist.barrier()
+    worker.wait()
 
 
-def _save(path: Path, module: nn.Module, optimisers: Optimisers, step: int, seconds: float) -> None:
+def _save(
+    path: Path, module: nn.Module, optimisers: Optimisers, worker: Worker, step: int, seconds: float
+) -> None:
     whole = path.with_suffix(".writing")
-    state = {"module": module.state_dict(), "optimisers": optimisers.state(), "step": step,
-             "seconds": seconds}  # fmt: skip
+    state = {
+        "module": module.state_dict(),
+        "optimisers": optimisers.state(),
+        "step": step,
+        "seconds": seconds,
+        "workers": worker.size,
+    }
     torch.save(state, whole)
     os.replace(whole, path)
