@@ -31,14 +31,18 @@ class Calibration(Protocol):
     @property
     def name(self) -> str:
         """What reports call it."""
+        ...
 
     @property
     def threshold(self) -> float:
         """The score from which a mention is flagged."""
+        ...
 
     @property
     def layers(self) -> LayerRange | None:
         """The decoder layers that it needs to see; ``None`` if any will do."""
+        ...
 
     def judge(self, evidence: Sequence[Evidence]) -> Sequence[Judgement]:
         """Judge mentions by the evidence of their first sub-tokens, one judgement for each."""
+        ...

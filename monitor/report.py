@@ -168,7 +168,9 @@ def schema() -> dict[str, Any]:
 
 def shipped_schema() -> dict[str, Any]:
     """The schema file that travels with the package."""
-    text = files(__package__).joinpath("data", "schema", f"report-v{VERSION}.json").read_text()
+    text = (
+        files("sightline.monitor").joinpath("data", "schema", f"report-v{VERSION}.json").read_text()
+    )
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 

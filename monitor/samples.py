@@ -12,7 +12,7 @@ def sample_images() -> tuple[Path, ...]:
     Raises:
         FileNotFoundError: the package was installed without its data.
     """
-    folder = Path(str(files(__package__))) / "data" / "samples"
+    folder = Path(str(files("sightline.monitor"))) / "data" / "samples"
     found = tuple(sorted(folder.glob("*.png")))
     if not found:
         raise FileNotFoundError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -40,7 +40,7 @@ class CaptionView:
             case _:
                 pass
 
-    def __rich__(self) -> RenderableType:
+    def __rich__(self) -> Text:
         text = "".join(self._pieces)
         shown = Text()
         done = 0

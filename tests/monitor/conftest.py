@@ -113,7 +113,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _loaded(tiny_folder: Path) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
+def _loaded(tiny_folder: Path) -> Any:
     model = AutoModelForImageTextToText.from_pretrained(tiny_folder).eval()
     return model, AutoProcessor.from_pretrained(tiny_folder, backend="pil")
 

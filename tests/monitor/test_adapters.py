@@ -295,7 +295,7 @@ def test_modes_that_were_not_announced_fail_before_the_first_token(
 # --- faults -------------------------------------------------------------------------------------
 
 
-class Fault(Exception):
+class InjectedError(Exception):
     """What the injected parts raise."""
 
 
@@ -308,7 +308,7 @@ class FaultyProcessor(LogitsProcessor):
     def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
         self.calls += 1
         if self.calls == 3:
-            raise Fault
+            raise InjectedError
         return scores
 
 
@@ -321,7 +321,7 @@ class FaultyCriterion(StoppingCriteria):
     def __call__(self, input_ids: torch.LongTensor, scores: Any, **_: Any) -> Any:
         self.calls += 1
         if self.calls == 3:
-            raise Fault
+            raise InjectedError
         return torch.zeros(len(input_ids), dtype=torch.bool)
 
 
@@ -334,7 +334,7 @@ class FaultyStreamer(BaseStreamer):
     def put(self, value: Tensor) -> None:
         self.calls += 1
         if self.calls == 3:
-            raise Fault
+            raise InjectedError
 
     def end(self) -> None:
         return None
@@ -348,7 +348,7 @@ def faulty_consumer() -> Callable[[Event], None]:
         nonlocal calls
         calls += 1
         if calls == 3:
-            raise Fault
+            raise InjectedError
 
     return consume
 
@@ -376,7 +376,7 @@ def test_after_a_fault_the_model_is_as_it_was(
         "return_dict_in_generate": True,
     }
     plain = model.generate(**inputs, **shared)
-    with pytest.raises(Fault):
+    with pytest.raises(InjectedError):
         monitor.generate(**inputs, **shared, **FAULTS[place]())
     after = model.generate(**inputs, **shared)
     assert torch.equal(plain.sequences, after.sequences)
@@ -395,11 +395,11 @@ def test_finished_rows_are_reported_after_a_fault(
     class Late(LogitsProcessor):
         def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
             if input_ids.shape[1] - length == 8:
-                raise Fault
+                raise InjectedError
             return scores
 
     watch = monitor.watch(inputs)
-    with pytest.raises(Fault), watch:
+    with pytest.raises(InjectedError), watch:
         tiny[0].generate(
             **inputs,
             max_new_tokens=30,

@@ -1,0 +1,116 @@
+"""Colours follow verdicts, and flags survive without colours."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+from sightline.monitor.cli.terminal import CaptionView, LiveCaption, legend, summary
+from sightline.monitor.events import End, Event, Mention, Token, Verdict, Word
+from sightline.monitor.report import (
+    CalibrationSection,
+    Header,
+    LayersSection,
+    ModelSection,
+    fold,
+)
+
+TEXT = "a dog near a cat in the scene"
+
+
+def _mention(index: int, word: str, *, visible: bool = True, provisional: bool = False) -> Mention:
+    start = TEXT.index(word)
+    end = start + len(word)
+    return Mention(0, index, word, word, None, visible, start, end, index, index, provisional)
+
+
+EVENTS: list[Event] = [
+    Token(0, 0, 1, "a dog ", 0, 6, None),
+    Word(0, 0, "dog", 2, 5, 0, 0),
+    _mention(0, "dog", provisional=True),
+    Token(0, 1, 2, "near a cat in the scene", 6, 29, None),
+    _mention(0, "dog"),
+    Verdict(0, 0, 2.0, 0.2, 0.8, False),
+    _mention(1, "cat"),
+    Verdict(0, 1, 0.5, 0.9, 0.8, True),
+    _mention(2, "scene", visible=False),
+    Verdict(0, 2, 0.4, 0.95, 0.8, False),
+    End(0, TEXT, 2, "eos"),
+]
+
+
+def _render(events: list[Event], *, colours: bool) -> str:
+    out = io.StringIO()
+    console = Console(
+        file=out, force_terminal=True, no_color=not colours, color_system="standard", width=200
+    )
+    with LiveCaption(console) as live:
+        for event in events:
+            live.add(event)
+    return out.getvalue()
+
+
+def test_flagged_words_are_marked_without_colours() -> None:
+    """NO_COLOR leaves the mark behind the word, and no colour code."""
+    shown = _render(EVENTS, colours=False)
+    assert "cat" in shown
+    assert "[!]" in shown
+    assert "\x1b[31m" not in shown
+    assert "[1;31m" not in shown
+
+
+def test_colours_follow_the_verdicts() -> None:
+    """Flagged is red, trusted green, invisible dim; all of the text is there."""
+    styles = {
+        text.plain[span.start : span.end]: str(span.style)
+        for text in [_text(EVENTS)]
+        for span in text.spans
+    }
+    assert styles["dog"] == "green"
+    assert styles["cat"] == "bold red underline"
+    assert styles["scene"] == "dim"
+    assert _text(EVENTS).plain.replace("[!]", "") == TEXT
+
+
+def test_provisional_nouns_are_italic() -> None:
+    """Before its verdict a noun is only hinted at."""
+    (span,) = _text(EVENTS[:3]).spans
+    assert str(span.style) == "italic"
+
+
+def test_a_longer_name_overtakes_a_provisional_one() -> None:
+    """Overlapping spans are shown once, and no letter twice."""
+    events: list[Event] = [
+        Token(0, 0, 1, "hot dog", 0, 7, None),
+        Mention(0, 0, "hot dog", "hot dog", "hot dog", True, 0, 7, 0, 0, False),
+        Mention(0, 1, "dog", "dog", "dog", True, 4, 7, 0, 0, True),
+    ]
+    assert _text(events).plain == "hot dog"
+
+
+def _text(events: list[Event]) -> Text:
+    view = CaptionView()
+    for event in events:
+        view.add(event)
+    return view.__rich__()
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_the_summary_tells_flagged_from_uncalibrated(calibrated: bool) -> None:
+    """An empty list of flags says "none" only where something could have been flagged."""
+    header = Header(
+        model=ModelSection(name="m", architecture="M", dtype="float32", device="cpu"),
+        prompt="p",
+        image_tokens=4,
+        layers=LayersSection(first=0, last=1, source="user"),
+        calibration=CalibrationSection(name="c", threshold=0.8) if calibrated else "uncalibrated",
+    )
+    report = fold(header, EVENTS[:6] if calibrated else EVENTS[:5])
+    console = Console(file=io.StringIO(), record=True, width=120)
+    console.print(summary([("a.png", report)]))
+    console.print(legend(calibrated))
+    shown = console.export_text()
+    assert ("none" in shown) is calibrated
+    assert ("uncalibrated" in shown) is not calibrated
