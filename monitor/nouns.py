@@ -41,9 +41,12 @@ def noun_lemma(noun: str) -> str:
     singular = irregular_singular(noun)
     if singular is not None:
         return singular
-    if not noun.endswith("s") or noun.endswith("ss"):
+    if not noun.isalpha() or not noun.endswith("s") or noun.endswith("ss"):
         return noun
-    return simplemma.lemmatize(noun, lang="en").lower()
+    lemma = simplemma.lemmatize(noun, lang="en").lower()
+    if lemma == noun and not noun.endswith(("us", "is")) and not simplemma.is_known(noun, "en"):
+        return noun[:-1]
+    return lemma
 
 
 class _Reading(NamedTuple):

@@ -24,6 +24,11 @@ def _agreed(texts: Collection[str]) -> str:
     return low[: next(i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b)]
 
 
+def _shared(chars: str, size: int) -> list[tuple[str, int]]:
+    """Replacement characters with the ill-formed bytes that each stands for, ``size`` in all."""
+    return [(char, 1 if place else size - len(chars) + 1) for place, char in enumerate(chars)]
+
+
 class Pieces:
     """One caption decoded from a table, in time independent of its length."""
 
@@ -74,7 +79,7 @@ class Pieces:
         if self._table.whole_runs:
             return self._end_run()
         pending = len(self._utf8.getstate()[0])
-        return self._release([(char, pending) for char in self._utf8.decode(b"", final=True)])
+        return self._release(_shared(self._utf8.decode(b"", final=True), pending))
 
     def _add(self, text: str) -> str:
         """Append one token of whole characters."""
@@ -102,10 +107,12 @@ class Pieces:
         for byte in data:
             out = self._utf8.decode(bytes((byte,)))
             left = len(self._utf8.getstate()[0])
-            if len(out) == 2:  # the pending bytes were ill-formed; this byte stands for itself
-                chars += [(out[0], pending), (out[1], 1)]
-            elif out:
-                chars.append((out, pending + 1 - left))
+            if left or not out:  # this byte waits; what came out was waiting before
+                chars += _shared(out, pending)
+            elif len(out) == 1:
+                chars.append((out, pending + 1))
+            else:  # what was waiting is ill-formed, and this byte stands for itself
+                chars += [*_shared(out[:-1], pending), (out[-1], 1)]
             pending = left
         return self._release(chars)
 

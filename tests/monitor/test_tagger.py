@@ -17,45 +17,18 @@ from sightline.monitor.tagger import (
     TreebankTagger,
     features,
 )
+from sightline.monitor.words import split_words
 from spacy.language import Language
 from spacy.tokens import Doc
 
-SENTENCE = [
-    "Two",
-    "dogs",
-    "run",
-    "near",
-    "the",
-    "old",
-    "red",
-    "train",
-    "and",
-    "a",
-    "woman",
-    "takes",
-    "pictures",
-    "of",
-    "them",
-    ".",
-]
+TEXT = "Two dogs run near the old red train and a woman takes pictures of them."
+SENTENCE = [word.text for word in split_words(TEXT)]
+# fmt: off
 GOLD = [
-    "NUM",
-    "NOUN",
-    "VERB",
-    "ADP",
-    "DET",
-    "ADJ",
-    "ADJ",
-    "NOUN",
-    "CCONJ",
-    "DET",
-    "NOUN",
-    "VERB",
-    "NOUN",
-    "ADP",
-    "PRON",
-    "PUNCT",
+    "NUM", "NOUN", "VERB", "ADP", "DET", "ADJ", "ADJ", "NOUN",
+    "CCONJ", "DET", "NOUN", "VERB", "NOUN", "ADP", "PRON", "PUNCT",
 ]
+# fmt: on
 
 
 def _confirmed(tagger: Tagger, words: list[str]) -> list[str]:
