@@ -52,7 +52,7 @@ class Chair:
         chair_i_unique: the same, each object of a caption counted once.
         chair_s: share of captions with a hallucinated mention.
         recall: share of the images' objects that their captions name.
-        f1: harmonic mean of recall and unique-object precision.
+        f1: harmonic mean of recall and unique-object precision; 0 if nothing right was named.
         rep_2: share of bigrams that repeat an earlier one of the same caption.
         length: words a caption.
         mentions: object mentions a caption.
@@ -110,18 +110,19 @@ def chair(captions: Sequence[Labelled]) -> Chair:
     n, one = Counts.of(captions), np.ones(len(captions))
     again, pairs = zip(*(c.repeated_bigrams for c in captions), strict=True)
     recall, wrong = ratio(n.found, n.objects), ratio(n.unique_wrong, n.unique)
-    precision = 1 - wrong.value
     return Chair(
         captions=len(captions),
         chair_i=ratio(n.wrong, n.mentions),
         chair_i_unique=wrong,
         chair_s=ratio(n.wrong > 0, one),
         recall=recall,
-        f1=2 * precision * recall.value / (precision + recall.value)
-        if precision + recall.value
-        else 0.0,
+        f1=_harmonic(1 - wrong.value, recall.value),
         rep_2=ratio(again, pairs),
         length=ratio([len(c.words) for c in captions], one),
         mentions=ratio(n.mentions, one),
         ended=ratio([c.ended for c in captions], one),
     )
+
+
+def _harmonic(a: float, b: float) -> float:
+    return 2 * a * b / (a + b) if a > 0 and b > 0 else 0.0

@@ -32,11 +32,12 @@ BRIEF: Final = (
 )
 """Prompts that ask for one sentence."""
 
-GOES_ON: Final = {0: 1.0, 1: 0.94, 2: 0.86, 3: 0.68, 4: 0.46, 5: 0.30, 6: 0.18, 7: 0.08}
-"""Chance to go on with an absent object once this many have been named; beyond, never."""
+MOST_TOLD: Final = 8
+"""No caption names more object types than this."""
 
 _MOVED_EARLIER = 0.3
 _SALIENCE_NOISE = 0.6
+_STEADINESS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def plan(about: Subject, rng: np.random.Generator) -> tuple[list[Thing], int]:
     noticed.sort(key=lambda t: -(np.log(t.area * t.contrast) + rng.normal(0, _SALIENCE_NOISE)))
     named = {t.type for t in about.things}
     invented: list[Thing] = []
-    while rng.random() < GOES_ON.get(len(noticed) + len(invented), 0.0):
+    while rng.random() < goes_on(about.kind, len(noticed) + len(invented)):
         extra = _invent(about.kind, named, rng)
         if extra is None:
             break
@@ -121,6 +122,16 @@ def plan(about: Subject, rng: np.random.Generator) -> tuple[list[Thing], int]:
         early = len(told) > 1 and rng.random() < _MOVED_EARLIER
         told.insert(int(rng.integers(1, len(told))) if early else len(told), extra)
     return told, len(invented)
+
+
+def goes_on(kind: str, told: int) -> float:
+    """Chance that a caption goes on with an absent object once it has named ``told`` others.
+
+    It falls from near 1 to near 0 around the number of objects that one usually tells of there.
+    """
+    if told >= MOST_TOLD:
+        return 0.0
+    return float(1 / (1 + np.exp((told + 0.5 - SCENES[kind].usually_told) / _STEADINESS)))
 
 
 def _notice(thing: Thing) -> float:

@@ -176,12 +176,14 @@ class SceneType:
     Attributes:
         name: as captions call it.
         indoors: which background it gets.
+        usually_told: how many object types a detailed description usually names.
         typical: weight of each object type that belongs here.
         themes: groups that go together: a scene leans to one, tripling its weights.
     """
 
     name: str
     indoors: bool
+    usually_told: int
     typical: Mapping[str, float]
     themes: tuple[tuple[str, ...], ...]
 
@@ -192,6 +194,7 @@ def _scenes() -> dict[str, SceneType]:
         s(
             "kitchen",
             True,
+            5,
             {
                 "refrigerator": 5,
                 "oven": 5,
@@ -209,6 +212,7 @@ def _scenes() -> dict[str, SceneType]:
         s(
             "living room",
             True,
+            4,
             {
                 "couch": 6,
                 "television": 5,
@@ -225,6 +229,7 @@ def _scenes() -> dict[str, SceneType]:
         s(
             "bedroom",
             True,
+            4,
             {
                 "bed": 7,
                 "lamp": 4,
@@ -240,6 +245,7 @@ def _scenes() -> dict[str, SceneType]:
         s(
             "office",
             True,
+            4,
             {
                 "laptop": 6,
                 "keyboard": 4,
@@ -255,6 +261,7 @@ def _scenes() -> dict[str, SceneType]:
         s(
             "street",
             False,
+            5,
             {
                 "car": 6,
                 "person": 5,
@@ -270,12 +277,14 @@ def _scenes() -> dict[str, SceneType]:
         s(
             "park",
             False,
+            4,
             {"tree": 6, "bench": 5, "person": 4, "dog": 4, "bird": 3, "kite": 3, "bicycle": 3},
             (("kite", "person", "dog"), ("bench", "bird", "bicycle")),
         ),
         s(
             "beach",
             False,
+            3,
             {
                 "umbrella": 5,
                 "person": 4,
@@ -292,6 +301,7 @@ def _scenes() -> dict[str, SceneType]:
         s(
             "farm",
             False,
+            4,
             {
                 "cow": 5,
                 "horse": 4,

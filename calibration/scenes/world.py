@@ -17,7 +17,11 @@ MAX_TYPES = 7
 
 _TYPE_COUNTS = {2: 0.13, 3: 0.20, 4: 0.24, 5: 0.20, 6: 0.14, 7: 0.09}
 _OFF_PRIOR = 0.10
-_FAINT = 0.08
+_FAINT = 0.11
+_CONTRAST = (0.2, 0.45)
+_SIZE = (0.33, 1.35)
+_NOISE = (3.0, 15.0)
+_SPOTS = 3
 _SHADE = 16
 
 
@@ -81,15 +85,15 @@ def sample_scene(seed: int) -> Scene:
     placed: list[Placed] = []
     for kept in _choose_types(rng, kind, count):
         many = int(rng.integers(2, 4)) if rng.random() < kept.many else 1
-        size = float(np.exp(rng.uniform(np.log(0.5), np.log(1.35))))
+        size = float(np.exp(rng.uniform(*np.log(_SIZE))))
         colour = str(rng.choice(kept.colours))
-        faint = float(rng.uniform(0.3, 0.5)) if rng.random() < _FAINT else 1.0
+        faint = float(rng.uniform(*_CONTRAST)) if rng.random() < _FAINT else 1.0
         placed.extend(
             _place(rng, kept, colour, size * (0.85 if many > 1 else 1.0), faint, horizon, placed)
             for _ in range(many)
         )
     back_to_front = sorted(placed, key=lambda p: (TYPES[p.type].place != "high", p.box[3]))
-    return Scene(seed, kind.name, horizon, float(rng.uniform(2.0, 9.0)), tuple(back_to_front))
+    return Scene(seed, kind.name, horizon, float(rng.uniform(*_NOISE)), tuple(back_to_front))
 
 
 def _choose_types(rng: np.random.Generator, kind: SceneType, count: int) -> list[ObjectType]:
@@ -118,7 +122,7 @@ def _place(
 ) -> Placed:
     """Try a few spots and keep the one that hides and is hidden least; crowding still occludes."""
     best: tuple[float, tuple[float, float, float, float]] | None = None
-    for _ in range(5):
+    for _ in range(_SPOTS):
         if kind.place == "high":
             middle = rng.uniform(0.12, horizon - 0.08)
             height = kind.height * size

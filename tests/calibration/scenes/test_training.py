@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from sightline.calibration.scenes.architecture import (
     INPUT_SIDE,
     PATCHES,
+    VOCABULARY,
     build_model,
     build_processor,
     opening,
@@ -43,7 +44,9 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tokenizer(rehearsed: Path) -> PreTrainedTokenizerFast:
     """The tokenizer that the rehearsal learned."""
-    return PreTrainedTokenizerFast.from_pretrained(rehearsed / "tokenizer")
+    found = PreTrainedTokenizerFast.from_pretrained(rehearsed / "tokenizer")
+    assert isinstance(found, PreTrainedTokenizerFast)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -188,9 +191,7 @@ def test_text_stage_never_sees_a_picture(tokenizer: PreTrainedTokenizerFast) -> 
     subjects = [subject(render(sample_scene(i))) for i in range(12)]
     loss = TextLoss(model, subjects, Writer(tokenizer, detailed=0.75), TINY)
     total, weight = loss(0, Worker(0, 1))
-    assert float(total) / weight == pytest.approx(
-        np.log(model.config.text_config.vocab_size), rel=0.2
-    )
+    assert float(total) / weight == pytest.approx(np.log(VOCABULARY), rel=0.2)
 
 
 def test_patch_labels_follow_the_pixels(pictures: list[Picture]) -> None:
