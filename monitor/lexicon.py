@@ -147,7 +147,7 @@ class Lexicon:
                 module, or a name is empty or belongs to two objects.
         """
         if name_or_path in PACKAGED:
-            packaged = resources.files(__package__) / "data" / "lexicon" / f"{name_or_path}.json"
+            packaged = resources.files("sightline.monitor") / "data" / "lexicon" / f"{name_or_path}.json"
             return cls._from_json(packaged.read_text(encoding="utf-8"), label=str(name_or_path))
         path = Path(name_or_path)
         try:
@@ -257,7 +257,7 @@ def _is_strings(value: Any) -> bool:
 
 def _packaged_lists() -> dict[str, frozenset[str]]:
     """The packaged defaults of ``ambiguous`` and ``invisible``."""
-    file = resources.files(__package__) / "data" / "lexicon" / "defaults.json"
+    file = resources.files("sightline.monitor") / "data" / "lexicon" / "defaults.json"
     data = json.loads(file.read_text(encoding="utf-8"))
     return {
         "ambiguous": frozenset(data["ambiguous"]),

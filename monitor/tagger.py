@@ -229,7 +229,7 @@ class TreebankTagger:
 
 @cache
 def _packaged() -> TreebankTagger:
-    folder = resources.files(__package__) / "data" / "taggers"
+    folder = resources.files("sightline.monitor") / "data" / "taggers"
     models = (
         TagModel.from_bytes((folder / f"{name}.json.gz").read_bytes())
         for name in ("provisional", "confirmed")

@@ -22,7 +22,7 @@ from .pieces import Pieces, Redecoded
 Spans = Sequence[tuple[int, int]]
 """Half-open character spans, one per token, never decreasing."""
 
-_SPACE: Final = re.compile(r"(\s+)")
+_SPACE: Final = re.compile(r"\s+")
 
 
 class Detokenizer:
@@ -131,6 +131,7 @@ _WORD: Final = re.compile(
     """,
     re.VERBOSE,
 )
+_CONTRACTED: Final = frozenset({"cannot", "gonna", "wanna", "gotta"})
 _SPLIT_EARLY: Final = frozenset(',;!?)]}"”')
 """Signs that end a word of letters whatever comes after them, so that nobody need wait for it."""
 
@@ -172,43 +173,47 @@ class WordSplitter:
             starts.append(before)
             ends.append(before + len(text))
             tokens.append(token_index)
-        if text[0] in _SPLIT_EARLY and self._open.isalpha():
-            words = self._split(self._open)
-            self._start, self._open = before, ""
-        else:
-            words = []
-        parts = _SPACE.split(text)
-        if len(parts) == 1:
+        space = _SPACE.search(text)
+        if space is None:
+            words: tuple[Word, ...] = ()
+            if text[0] in _SPLIT_EARLY and self._open.isalpha():
+                words = self._split(self._open)
+                self._start, self._open = before, ""
             self._open += text
-            return tuple(words)
-        last = len(parts) - 1
-        for place, part in enumerate(parts):
-            # Every other part is white space.
-            if place == last:
-                self._open = self._open + part
-            elif place % 2:
-                self._start += len(self._open) + len(part)
-                self._open = ""
-            else:
-                self._open += part
-                words += self._split(self._open)
-        return tuple(words)
+            return words
+        found: list[Word] = []
+        end = 0
+        while space is not None:
+            self._open += text[end : space.start()]
+            if self._open:
+                found += self._split(self._open)
+            end = space.end()
+            self._start, self._open = before + end, ""
+            space = _SPACE.search(text, end)
+        self._open = text[end:]
+        return tuple(found)
 
     def finish(self) -> tuple[Word, ...]:
         """End the caption and return its last words. A second call returns none."""
         words = self._split(self._open)
         self._start += len(self._open)
         self._open = ""
-        return tuple(words)
+        return words
 
-    def _split(self, chunk: str) -> list[Word]:
+    def _split(self, chunk: str) -> tuple[Word, ...]:
+        """The words of a piece of text without white space that starts at ``_start``."""
+        if chunk.isalpha() and chunk.lower() not in _CONTRACTED:  # most are: spare the grammar
+            start, end = self._start, self._start + len(chunk)
+            first, last = self._tokens(start, end)
+            self._index += 1
+            return (Word(self.row, self._index - 1, chunk, start, end, first, last),)
         words = []
         for match in _WORD.finditer(chunk):
             start, end = self._start + match.start(), self._start + match.end()
             first, last = self._tokens(start, end)
             words.append(Word(self.row, self._index, match[0], start, end, first, last))
             self._index += 1
-        return words
+        return tuple(words)
 
     def _tokens(self, start: int, end: int) -> tuple[int, int]:
         """The first and last token with characters in ``[start, end)``; words come in order."""
