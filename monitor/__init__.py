@@ -47,7 +47,25 @@ _HOMES = {
     "small_model": "small",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "Anatomy",
+    "Captions",
+    "End",
+    "Event",
+    "Failure",
+    "Lexicon",
+    "Mention",
+    "Monitor",
+    "Report",
+    "SightlineError",
+    "Token",
+    "Verdict",
+    "Word",
+    "fold",
+    "open_image",
+    "parse_record",
+    "small_model",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -136,6 +136,7 @@ class Monitor:
         self._patches = patches
         self._pipeline = spacy_pipeline
         self._detokenizer = Detokenizer(tokenizer)
+        self._caption(0)  # reads taggers and lexicon now: nothing of it is left to the first token
 
     @classmethod
     def from_pretrained(

@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 if TYPE_CHECKING:
     from ..session import Monitor
     from .records import RecordFile
+
+
+TINY: Final = 20_000_000
+"""Models with fewer parameters run on one thread."""
 
 
 @click.command(
@@ -140,10 +144,17 @@ def load_monitor(
     lexicon: str | None = None,
 ) -> Monitor:
     """The monitor that the command line asks for; what is wrong with it ends the command."""
+    import torch
+
     from ..errors import SightlineError
     from ..session import Monitor
 
     try:
-        return Monitor.from_pretrained(model, device=device, layers=layers, lexicon=lexicon)
+        monitor = Monitor.from_pretrained(model, device=device, layers=layers, lexicon=lexicon)
     except (SightlineError, ValueError) as error:
         raise click.ClickException(str(error)) from error
+    if monitor.model.num_parameters() < TINY:
+        # Handing such small tensors to several threads costs more than it saves, and ten times
+        # the whole where the cores are busy. The process is the command's own.
+        torch.set_num_threads(1)
+    return monitor

@@ -18,3 +18,7 @@ def schema() -> None:
     from .. import report
 
     click.echo(json.dumps(report.schema(), indent=2, sort_keys=True))
+
+
+if __name__ == "__main__":
+    schema()

@@ -7,7 +7,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..events import Event, Mention, Token, Verdict
+from ..events import End, Event, Mention, Token, Verdict
 from ..report import Report
 
 FLAG = "[!]"
@@ -37,6 +37,9 @@ class CaptionView:
                 self._mentions[event.index] = event
             case Verdict():
                 self._verdicts[event.mention] = event
+            case End():
+                # What is still provisional turned out to be no noun.
+                self._mentions = {i: m for i, m in self._mentions.items() if not m.provisional}
             case _:
                 pass
 

@@ -80,6 +80,11 @@ def test_provisional_nouns_are_italic() -> None:
     assert str(span.style) == "italic"
 
 
+def test_what_stayed_provisional_was_no_noun() -> None:
+    """At the end of the caption, hints that were not confirmed are gone."""
+    assert not _text([*EVENTS[:3], End(0, "a dog ", 1, "length")]).spans
+
+
 def test_a_longer_name_overtakes_a_provisional_one() -> None:
     """Overlapping spans are shown once, and no letter twice."""
     events: list[Event] = [

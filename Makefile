@@ -1,0 +1,41 @@
+# One command formats, lints, type-checks and tests, offline, on the small model: make check
+# The tools come from .venv; use another interpreter with: make check PYTHON=/path/to/python
+
+PYTHON ?= .venv/bin/python
+export OMP_NUM_THREADS ?= 1
+WORKERS ?= 2
+
+.PHONY: help setup format lint types test schema wheel bench check
+
+help:            ## What there is.
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup:           ## Make .venv and install everything for development.
+	python3 -m venv .venv
+	.venv/bin/python -m pip install -c constraints.txt -e '.[dev]'
+
+format:          ## Rewrite the sources in the house's format.
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+lint:            ## Check format and style.
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types:           ## Check types, twice.
+	$(PYTHON) -m mypy
+	$(PYTHON) -m pyright --pythonpath $$($(PYTHON) -c 'import sys; print(sys.executable)')
+
+test:            ## Run the tests.
+	$(PYTHON) -m pytest -n $(WORKERS)
+
+schema:          ## Renew the JSON Schema that ships with the package.
+	$(PYTHON) -m sightline.monitor.cli.schema > monitor/data/schema/report-v1.json
+
+wheel:           ## Build a wheel into dist/.
+	$(PYTHON) -m build --wheel
+
+bench:           ## Measure what watching costs; writes results beside the scripts.
+	$(PYTHON) tests/benchmarks/run.py
+
+check: lint types test  ## What must pass before a commit.
