@@ -8,8 +8,9 @@ as the longest name has.
 
 Compounds are not merged: in "coffee table" the head, "table", is the mention that an object is
 looked up for and that is judged. A noun outside the lexicon that stands right before another noun
-("coffee") says what the other one is like and names nothing by itself: it is a mention that is not
-``visible``. A name of the lexicon stays one in that place ("dog house"), as CHAIR counts it.
+or a hyphen ("coffee", the "T" of "T-shirt") says what the other one is like and names nothing by
+itself: it is a mention that is not ``visible``. A name of the lexicon stays one in that place ("dog
+house"), as CHAIR counts it.
 """
 
 from __future__ import annotations
@@ -179,14 +180,14 @@ class NounSpotter:
             if words > 1 or noun or form not in lexicon.ambiguous:
                 lemma = lexicon.lemma(form) if name else noun_lemma(form)
                 return _Reading(words, True, name, lemma, True)
-        if not noun or not any(map(str.isalpha, text)):
+        if not noun or not text[0].isalpha():  # "1980s", signs that a tagger took for a noun
             return _NOTHING
         lemma = noun_lemma(text)
         after = place + 1
-        modifies = (
-            after < len(self._words)
-            and self._glimpses[after] in NOUN_TAGS
-            and self._words[after].start > self._words[place].end
+        modifies = after < len(self._words) and (
+            self._texts[after] == "-"
+            if self._words[after].start == self._words[place].end
+            else self._glimpses[after] in NOUN_TAGS
         )
         return _Reading(1, True, None, lemma, not modifies and lemma not in lexicon.invisible)
 

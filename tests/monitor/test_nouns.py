@@ -67,6 +67,8 @@ def test_a_noun_before_a_noun_only_describes_it() -> None:
     """The head of a compound carries the object; the noun before it names nothing by itself."""
     found = find_mentions("There is a coffee table here.", COCO)
     assert _brief(found) == [("coffee", None, False), ("table", "dining table", True)]
+    found = find_mentions("The man wears a T-shirt.", COCO)
+    assert _brief(found) == [("man", "person", True), ("T", None, False), ("shirt", None, True)]
 
 
 def test_lemmas_come_from_the_lexicon_or_a_lemmatiser() -> None:
@@ -165,7 +167,7 @@ def _expected(text: str) -> list[tuple[int, int, str, str | None]]:
             else:
                 size = 1
                 word = sentence[place]
-                if tags[place] in NOUN_TAGS and any(map(str.isalpha, word.text)):
+                if tags[place] in NOUN_TAGS and word.text[0].isalpha():
                     found.append((word.start, word.end, noun_lemma(word.text), None))
             place += size
     return found

@@ -95,6 +95,15 @@ def _word_piece() -> TokenizersBackend:
     return _wrapped(tokenizer)
 
 
+def _word_level() -> TokenizersBackend:
+    names = ["[UNK]", "a", "dog", "é", ".", "<image>"]
+    model = models.WordLevel({name: place for place, name in enumerate(names)}, unk_token="[UNK]")
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(["<image>"])
+    return _wrapped(tokenizer)
+
+
 LLAMA = decoders.Sequence(
     [
         decoders.Replace("▁", " "),
@@ -116,9 +125,10 @@ TOKENIZERS = {
     "t5": _sentencepiece(decoders.Metaspace()),
     "xlnet": _sentencepiece(decoders.Metaspace(prepend_scheme="never")),
     "fused first": _sentencepiece(CTC_LIKE),
+    "no decoder": _word_level(),
     "wordpiece": _word_piece(),
 }
-FAST = ("gpt2", "qwen", "llama", "gemma", "siglip", "t5", "xlnet")
+FAST = ("gpt2", "qwen", "llama", "gemma", "siglip", "t5", "xlnet", "no decoder")
 
 
 def _push_all(stream: TokenStream, ids: Iterable[int]) -> list[str]:
