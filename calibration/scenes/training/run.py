@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,7 @@ def _claim(folder: Path, recipe: Recipe) -> None:
 def _work(rank: int, size: int, folder: Path, recipe: Recipe, meeting: str) -> None:
     torch.set_num_threads(1)
     if size > 1:
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
         dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=size)
     columns = (
         TextColumn("{task.description}"),
@@ -78,6 +81,13 @@ def _work(rank: int, size: int, folder: Path, recipe: Recipe, meeting: str) -> N
     finally:
         if size > 1:
             dist.destroy_process_group()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, or an orphan would go on training unseen."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _train(worker: Worker, folder: Path, recipe: Recipe, progress: Progress) -> None:
