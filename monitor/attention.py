@@ -145,7 +145,7 @@ class AttentionTap:
         except BaseException:
             interface.deactivate(self._token)
             raise
-        self._hook = self._decoder.register_forward_pre_hook(self._before_pass, with_kwargs=True)
+        self._hook = self._decoder.register_forward_pre_hook(_learn_cached, with_kwargs=True)
         return self
 
     def __exit__(
@@ -227,13 +227,13 @@ class AttentionTap:
                 self._read(slot, guide, name, module, query, key, value, mask, options, output)
         return output, weights
 
-    def _before_pass(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        """Learn how much is cached: keys alone do not tell (sliding and static caches)."""
-        if interface.current() is self and "past_key_values" in kwargs:
-            cache = kwargs["past_key_values"]
-            self._cached = 0 if cache is None else int(cache.get_seq_length())
+    def expect(self, decoder: nn.Module, cached: int) -> None:
+        """Learn how many positions the coming pass of ``decoder`` finds in its cache.
+
+        Keys alone do not tell: a sliding cache holds fewer, a static one has room for more.
+        """
+        if decoder is self._decoder:
+            self._cached = cached
 
     def _begin_pass(self, query: Tensor, key: Tensor) -> None:
         self._forget_pass()
@@ -357,6 +357,14 @@ class AttentionTap:
                 f"{int(self._rows.max())}. Run the whole sequence in a single pass."
             )
         return rows.repeat_interleave(self._segments.repeats(batch), dim=0)
+
+
+def _learn_cached(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Forward pre-hook of the decoder. A plain function, so that a copied model copies no tap."""
+    tap = interface.current()
+    if isinstance(tap, AttentionTap) and "past_key_values" in kwargs:
+        cache = kwargs["past_key_values"]
+        tap.expect(decoder, 0 if cache is None else int(cache.get_seq_length()))
 
 
 def _known_layers(anatomy: Anatomy, layers: Iterable[int]) -> tuple[int, ...]:

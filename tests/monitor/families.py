@@ -62,7 +62,11 @@ def build(name: str) -> Family:
     set_seed(7)
     model, image_tokens, pixels = _BUILDERS[name]()
     model = model.eval()
-    model.generation_config.update(pad_token_id=0, bos_token_id=1, eos_token_id=None)
+    # A caption never holds an image token: a random model is kept from writing one.
+    special = list(range(IMAGE, VOCABULARY))
+    model.generation_config.update(
+        pad_token_id=0, bos_token_id=1, eos_token_id=None, suppress_tokens=special
+    )
     inputs = {**_prompts(image_tokens), **pixels}
     if name in _TYPED:
         inputs[_TYPED[name]] = (inputs["input_ids"] == IMAGE).long()
