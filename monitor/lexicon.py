@@ -27,8 +27,8 @@ no noun ("orange", "remote"): they count only where the tagger sees a noun; ever
 counts. ``invisible`` are the dictionary forms of nouns that name nothing one could see in an image.
 The last two fall back on the packaged lists where absent.
 
-**Plain text** (any other suffix): one object a line, its names separated by commas, the canonical
-one first. Plurals are added by rule when such a file is read (see :mod:`.inflection`);
+**Plain text** (``.txt`` or no suffix): one object a line, its names separated by commas, the
+canonical one first. Plurals are added by rule when such a file is read (see :mod:`.inflection`);
 :meth:`Lexicon.save` writes the result as JSON, to be corrected by hand.
 """
 
@@ -37,7 +37,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -147,7 +147,9 @@ class Lexicon:
                 module, or a name is empty or belongs to two objects.
         """
         if name_or_path in PACKAGED:
-            packaged = resources.files("sightline.monitor") / "data" / "lexicon" / f"{name_or_path}.json"
+            packaged = (
+                resources.files("sightline.monitor") / "data" / "lexicon" / f"{name_or_path}.json"
+            )
             return cls._from_json(packaged.read_text(encoding="utf-8"), label=str(name_or_path))
         path = Path(name_or_path)
         try:
@@ -159,6 +161,11 @@ class Lexicon:
             ) from error
         if path.suffix.lower() == ".json":
             return cls._from_json(text, label=str(path))
+        if path.suffix.lower() not in ("", ".txt"):
+            raise LexiconError(
+                f"a lexicon file ends in .json or .txt, but {str(path)!r} ends in "
+                f"{path.suffix!r}; see the docstring of sightline.monitor.lexicon for the formats"
+            )
         return cls.from_synonyms(text.splitlines(), name=path.stem)
 
     @classmethod
@@ -199,7 +206,7 @@ class Lexicon:
     @classmethod
     def _from_json(cls, text: str, *, label: str) -> Lexicon:
         try:
-            data = json.loads(text)
+            data = json.loads(text, object_pairs_hook=partial(_without_repeats, label))
         except json.JSONDecodeError as error:
             raise LexiconError(f"lexicon {label}: not valid JSON: {error}") from error
         if not isinstance(data, dict) or data.get("format") != FORMAT:
@@ -251,14 +258,31 @@ class Lexicon:
         Path(path).write_text(text + "\n", encoding="utf-8")
 
 
+def _without_repeats(label: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys are all different; JSON itself would keep the last one silently."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise LexiconError(
+            f"lexicon {label}: each name may be listed once, but {twice!r} is there twice; "
+            "merge the two entries"
+        )
+    return found
+
+
 def _is_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
+def _packaged(file: str) -> str:
+    folder = resources.files("sightline.monitor") / "data" / "lexicon"
+    return (folder / file).read_text(encoding="utf-8")
+
+
 def _packaged_lists() -> dict[str, frozenset[str]]:
     """The packaged defaults of ``ambiguous`` and ``invisible``."""
-    file = resources.files("sightline.monitor") / "data" / "lexicon" / "defaults.json"
-    data = json.loads(file.read_text(encoding="utf-8"))
+    data = json.loads(_packaged("defaults.json"))
     return {
         "ambiguous": frozenset(data["ambiguous"]),
         "invisible": frozenset(lemma for group in data["invisible"].values() for lemma in group),

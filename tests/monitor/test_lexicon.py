@@ -113,6 +113,7 @@ def test_the_published_synonyms_are_all_there(coco: Lexicon) -> None:
         (f'{{"format": "{FORMAT}", "objects": {{}}}}', "at least one object"),
         (f'{{"format": "{FORMAT}", "objects": {{"a": ["x"], "b": ["X"]}}}}', "'x' is listed under"),
         (f'{{"format": "{FORMAT}", "objects": {{"cat": [], "Cat": []}}}}', "'cat' is there twice"),
+        (f'{{"format": "{FORMAT}", "objects": {{"cat": [], "cat": []}}}}', "'cat' is there twice"),
         (f'{{"format": "{FORMAT}", "objects": {{"a": []}}, "exceptions": ["a"]}}', "exception"),
         (f'{{"format": "{FORMAT}", "objects": {{"a": []}}, "invisible": "b"}}', '"invisible"'),
         (f'{{"format": "{FORMAT}", "objects": {{"a": []}}, "lemmas": {{"b": 1}}}}', '"lemmas"'),
@@ -146,10 +147,13 @@ def test_a_faulty_text_file_is_refused(tmp_path: Path, content: str, message: st
         Lexicon.load(path)
 
 
-def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
+def test_a_missing_a_binary_and_an_unknown_file_are_refused(tmp_path: Path) -> None:
     """A name that is neither packaged nor a readable text file says what may be given."""
     with pytest.raises(LexiconError, match="one of coco, small or the path"):
         Lexicon.load("cocoo")
+    (tmp_path / "cats.yaml").write_text("cat: [cats]", encoding="utf-8")
+    with pytest.raises(LexiconError, match=r"ends in \.json or \.txt"):
+        Lexicon.load(tmp_path / "cats.yaml")
     (tmp_path / "image.png").write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(LexiconError, match="could not be read"):
         Lexicon.load(tmp_path / "image.png")
