@@ -188,7 +188,7 @@ def _self_attention(layer: nn.Module, model: str) -> nn.Module | None:
             raise ModelError(
                 f"The decoder must attend to the image within its own sequence; {model} reads it "
                 f"through cross-attention ({kind}), where the attention mass on image tokens is "
-                f"always 1. To watch its other layers anyway, pass layers_path=."
+                f"always 1. Use a model that puts its image tokens into the sequence."
             )
         return module
     return None
