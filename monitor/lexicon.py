@@ -147,10 +147,7 @@ class Lexicon:
                 module, or a name is empty or belongs to two objects.
         """
         if name_or_path in PACKAGED:
-            packaged = (
-                resources.files("sightline.monitor") / "data" / "lexicon" / f"{name_or_path}.json"
-            )
-            return cls._from_json(packaged.read_text(encoding="utf-8"), label=str(name_or_path))
+            return cls._from_json(_packaged(f"{name_or_path}.json"), label=str(name_or_path))
         path = Path(name_or_path)
         try:
             text = path.read_text(encoding="utf-8-sig")
