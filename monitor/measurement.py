@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from types import TracebackType
@@ -24,8 +25,8 @@ class Measurement:
     Attributes:
         layers: the decoder layers watched, ascending.
         masses: float32 ``[rows, layers, heads, segments]``.
-        statistics: float32 ``[rows, 4]``: log-probability of the token that was picked, entropy,
-            margin (all in nats), and 1 where the logits hold a usable distribution, else 0.
+        statistics: float32 ``[rows, 4]``, in nats: log-probability of the token that was picked,
+            entropy, margin, and log-probability of the most likely token.
     """
 
     layers: tuple[int, ...]
@@ -34,11 +35,12 @@ class Measurement:
 
     def finite(self, row: int) -> bool:
         """Whether a row's logits had a finite maximum and no NaN."""
-        return bool(self.statistics[row, 3])
+        return math.isfinite(self.statistics[row, 3])
 
     def evidence(self, row: int) -> Evidence:
         """What the row's token looked like when it was predicted."""
-        log_prob, entropy, margin, finite = self.statistics[row].tolist()
+        log_prob, entropy, margin, best = self.statistics[row].tolist()
+        finite = math.isfinite(best)
         return Evidence(
             layers=self.layers,
             masses=self.masses[row],
@@ -53,10 +55,10 @@ class PendingStep:
     """A step whose token is not picked yet; every tensor still on the device."""
 
     attention: StepAttention
-    logits: Tensor
-    normaliser: Tensor
+    log_probs: Tensor
     entropy: Tensor
     margin: Tensor
+    best: Tensor
 
 
 class StepMeter:
@@ -118,17 +120,16 @@ class StepMeter:
                 f"cannot be watched, nor models whose generate() calls an inner model's."
             )
         attention = self._tap.take()
-        # As generate does it: its scores are a float32 copy of the last position.
-        values = logits.to(torch.float32, copy=True)
-        normaliser = values.logsumexp(dim=-1)
-        probabilities = (values - normaliser[:, None]).exp_()
-        top = values.topk(min(2, values.shape[-1]), dim=-1).values
+        log_probs = logits.float().log_softmax(dim=-1)
+        top = log_probs.topk(min(2, log_probs.shape[-1]), dim=-1).values
+        # A token that cannot be picked has log-probability -inf, and adds nothing: 0 * lowest.
+        lowest = torch.finfo(log_probs.dtype).min
         return PendingStep(
             attention=attention,
-            logits=values,
-            normaliser=normaliser,
-            entropy=torch.special.entr(probabilities).sum(dim=-1),
+            log_probs=log_probs,
+            entropy=-torch.linalg.vecdot(log_probs.exp(), log_probs.clamp(min=lowest)),
             margin=top[:, 0] - top[:, -1],
+            best=top[:, 0],
         )
 
     @staticmethod
@@ -140,11 +141,9 @@ class StepMeter:
             step: from :meth:`measure`.
             tokens: int64 ``[rows]``, the picked tokens, on the host.
         """
-        picked = tokens.to(step.logits.device)[:, None]
-        log_prob = step.logits.gather(1, picked)[:, 0] - step.normaliser
-        statistics = torch.stack(
-            (log_prob, step.entropy, step.margin, step.normaliser.isfinite().float()), dim=1
-        )
+        picked = tokens.to(step.log_probs.device)[:, None]
+        log_prob = step.log_probs.gather(1, picked)[:, 0]
+        statistics = torch.stack((log_prob, step.entropy, step.margin, step.best), dim=1)
         masses = step.attention.masses
         packed = torch.cat((masses.flatten(1).to(statistics.device), statistics), dim=1)
         host = packed.cpu().numpy()

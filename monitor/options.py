@@ -78,7 +78,7 @@ class DecodingOptions:
             limit=_limit(config, prompt_length) if options else None,
             stop_strings=_strings(config.stop_strings),
             copies=config.num_return_sequences or 1,
-            settings=_settings(config, options),
+            settings=_settings(config),
         )
 
 
@@ -153,12 +153,10 @@ def _strings(value: str | Iterable[str] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _settings(config: GenerationConfig, options: Mapping[str, Any]) -> dict[str, JsonValue]:
-    changed = config.to_diff_dict()
-    extra = {name: options[name] for name in ("max_time",) if name in options}
+def _settings(config: GenerationConfig) -> dict[str, JsonValue]:
     return {
         name: value
-        for name, value in sorted({**changed, **extra}.items())
+        for name, value in sorted(config.to_diff_dict().items())
         if name not in _NOT_SETTINGS and not name.startswith(("_", "output_")) and _is_json(value)
     }
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import JsonValue
 from torch import Tensor
 from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
 from transformers.generation.streamers import BaseStreamer
@@ -19,22 +18,17 @@ from ..detectors.verdict import Calibration
 from .anatomy import Anatomy
 from .attention import AttentionTap
 from .caption import Caption
-from .errors import InputError, ModelError
+from .errors import ModelError
 from .events import Event
+from .headers import headers
 from .images import ImageInfo
+from .inputs import input_ids, read_prompts
 from .lexicon import Lexicon
 from .loading import load
 from .nouns import NounSpotter
 from .options import DecodingOptions
 from .prompts import DEFAULT_PROMPT, Images, prepare
-from .report import (
-    CalibrationSection,
-    Header,
-    ImageSection,
-    LayersSection,
-    ModelSection,
-    Report,
-)
+from .report import Report
 from .stream import EventStream
 from .watch import Watch
 from .words import Detokenizer, WordSplitter
@@ -211,32 +205,32 @@ class Monitor:
                 than the model's context.
             OptionError: see :class:`~sightline.monitor.options.DecodingOptions`.
         """
-        if inputs.get("inputs_embeds") is not None:
-            raise InputError(
-                "Image tokens cannot be told from embeddings: pass input_ids, not inputs_embeds."
-            )
-        prompt = inputs.get("input_ids")
-        if not isinstance(prompt, Tensor) or prompt.ndim != 2:
-            raise InputError(
-                "inputs must hold input_ids of shape [batch, length], as the processor makes them "
-                "with return_tensors='pt'."
-            )
-        image = self._image_positions(prompt)
-        self._check_context(prompt)
-        known = DecodingOptions.of(self.model, options, prompt_length=prompt.shape[1])
-        mask = inputs.get("attention_mask")
+        ids = input_ids(inputs)
+        known = DecodingOptions.of(self.model, options, prompt_length=ids.shape[1])
+        prompts = read_prompts(inputs, model=self.model, anatomy=self.anatomy, options=known)
         return Watch(
             model=self.model,
             tap=AttentionTap(
                 self.anatomy,
-                image.to(self.model.device),
-                prompt_mask=None if mask is None else mask.to(self.model.device),
+                prompts.image.to(self.model.device),
+                prompt_mask=prompts.real.to(self.model.device),
                 layers=self._watched,
                 patches=self._patches,
             ),
-            prompt=prompt,
+            prompt=ids,
             options=known,
-            headers=tuple(self._headers(prompt.cpu(), image.cpu(), mask, images, known.settings)),
+            headers=tuple(
+                headers(
+                    prompts,
+                    images=images,
+                    settings=known.settings,
+                    model=self.model,
+                    name=self.name,
+                    tokenizer=self.tokenizer,
+                    layers=self.layers,
+                    calibration=self.calibration,
+                )
+            ),
             caption=self._caption,
             on_nonfinite=self.on_nonfinite,
             on_event=on_event,
@@ -324,64 +318,6 @@ class Monitor:
                 f"for them."
             )
         return found
-
-    def _image_positions(self, prompt: Tensor) -> Tensor:
-        try:
-            return self.anatomy.image_positions(prompt)
-        except ValueError as error:
-            raise InputError(str(error)) from error
-
-    def _check_context(self, prompt: Tensor) -> None:
-        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        if isinstance(context, int) and prompt.shape[1] >= context:
-            raise InputError(
-                f"The prompt must leave room for a token in the model's context of {context}, it "
-                f"has {prompt.shape[1]} tokens. Use fewer or smaller images, or a shorter prompt."
-            )
-
-    def _headers(
-        self,
-        prompt: Tensor,
-        image: Tensor,
-        mask: Tensor | None,
-        images: Sequence[ImageInfo | None] | None,
-        settings: dict[str, JsonValue],
-    ) -> Iterator[Header]:
-        if images is not None and len(images) != len(prompt):
-            raise InputError(
-                f"images must have one entry for each of the {len(prompt)} prompts, has "
-                f"{len(images)}."
-            )
-        real = torch.ones_like(image) if mask is None else mask.cpu().bool()
-        model = ModelSection(
-            name=self.name,
-            architecture=type(self.model).__name__,
-            dtype=str(self.model.dtype).removeprefix("torch."),
-            device=str(self.model.device),
-        )
-        calibration: CalibrationSection | Literal["uncalibrated"] = (
-            "uncalibrated"
-            if self.calibration is None
-            else CalibrationSection(
-                name=self.calibration.name, threshold=self.calibration.threshold
-            )
-        )
-        for row, ids in enumerate(prompt):
-            info = images[row] if images is not None else None
-            # A run of image tokens is one image: its first token stands for it.
-            later = image[row] & image[row].roll(1)
-            later[0] = False
-            yield Header(
-                model=model,
-                prompt=str(self.tokenizer.decode(ids[real[row] & ~later])),
-                image=None if info is None else ImageSection(**asdict(info)),
-                image_tokens=int(image[row].sum()),
-                settings=settings,
-                layers=LayersSection(
-                    first=self.layers.first, last=self.layers.last, source=self.layers.source
-                ),
-                calibration=calibration,
-            )
 
 
 def _split(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

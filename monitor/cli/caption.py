@@ -145,10 +145,13 @@ def load_monitor(
 ) -> Monitor:
     """The monitor that the command line asks for; what is wrong with it ends the command."""
     import torch
+    from transformers.utils import logging
 
     from ..errors import SightlineError
     from ..session import Monitor
 
+    if not sys.stderr.isatty() or model == "small":
+        logging.disable_progress_bar()
     try:
         monitor = Monitor.from_pretrained(model, device=device, layers=layers, lexicon=lexicon)
     except (SightlineError, ValueError) as error:
