@@ -93,6 +93,21 @@ class Anatomy:
             final_norm=final_norm if final_norm is not None else _first_of(decoder, _FINAL_NORMS),
         )
 
+    def known_layers(self, layers: Iterable[int]) -> tuple[int, ...]:
+        """``layers``, ascending and once each, if all of them can be watched.
+
+        Raises:
+            ValueError: if ``layers`` is empty or holds a layer without attention to watch.
+        """
+        wanted = tuple(sorted(set(layers)))
+        unknown = sorted(set(wanted) - set(self.layers))
+        if unknown or not wanted:
+            raise ValueError(
+                f"layers must be decoder layers with attention to watch, at least one of "
+                f"{_ranges(self.layers)} (counted from 0); had: {unknown or 'none'}."
+            )
+        return wanted
+
     def image_positions(self, input_ids: Tensor) -> Tensor:
         """Where the prompt's image tokens are.
 
@@ -226,3 +241,14 @@ def _first_of(owner: nn.Module, names: Iterable[str]) -> nn.Module | None:
         if isinstance(part, nn.Module):
             return part
     return None
+
+
+def _ranges(numbers: tuple[int, ...]) -> str:
+    """``(0, 1, 2, 5)`` as ``0-2, 5``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
@@ -17,12 +18,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..detectors.evidence import IMAGE
 from . import interface
 from .anatomy import Anatomy
 from .errors import WatchError
-from .intervention import HeadGuided, guided_scores
-from .rows import Sight, attention_weights, pick, raw_scores, sight
+from .frame import JOINED_BYTES, Frame
+from .intervention import HeadGuided
+from .rows import pick, sight
 from .segments import Segments
 
 
@@ -46,18 +47,6 @@ class StepAttention:
     masses: Tensor
     patches: Tensor | None
     intervened: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Frame:
-    """What layers with the same mask and the same keys share within one forward pass."""
-
-    sight: Sight
-    segments: Tensor  # float32 [batch, keys, segments]
-    rows: Tensor | None  # int64 [batch, rows], relative to the pass
-    patch_index: Tensor | None  # int64 [batch, 1, image tokens], 0 where there is none
-    patch_exists: Tensor | None  # float32 [batch, 1, image tokens]
-    mask: object  # keeps the mask alive, so that its id stays its own
 
 
 class AttentionTap:
@@ -112,8 +101,8 @@ class AttentionTap:
                 "An intervention acts on the last query row of each pass: it cannot be combined "
                 "with rows=."
             )
-        self.layers = _known_layers(anatomy, anatomy.layers if layers is None else layers)
-        acting = _known_layers(anatomy, intervention.layers) if intervention else ()
+        self.layers = anatomy.known_layers(anatomy.layers if layers is None else layers)
+        acting = anatomy.known_layers(intervention.layers) if intervention else ()
         modules = dict(zip(anatomy.layers, anatomy.attentions, strict=True))
         touched = {layer: modules[layer] for layer in sorted({*self.layers, *acting})}
         slots = {layer: slot for slot, layer in enumerate(self.layers)}
@@ -131,7 +120,8 @@ class AttentionTap:
         self._listening = True
         self._cached: int | None = None
         self._start = 0
-        self._frames: dict[tuple[object, ...], _Frame] = {}
+        self._frames: dict[tuple[object, ...], Frame] = {}
+        self._read: list[int] = []  # watched layers of this pass, in the order they were read
         self._masses: list[Tensor] = []
         self._patches: list[Tensor] = []
         self._intervened = False
@@ -168,16 +158,16 @@ class AttentionTap:
         Raises:
             WatchError: if no pass was completed since the last call.
         """
-        if len(self._masses) != len(self.layers):
+        if len(self._read) != len(self.layers):
             raise WatchError(
                 f"take() must follow a complete forward pass of the watched model in this thread; "
-                f"{len(self._masses)} of {len(self.layers)} watched layers ran since the last "
-                f"take()."
+                f"{len(self._read)} of {len(self.layers)} watched layers ran since the last take()."
             )
-        masses = torch.stack(self._masses, dim=1)
-        patches = None
+        masses, patches = self._by_layer(self._masses), None
+        if self._rows is None:
+            masses = masses.squeeze(3)
         if self._patches:
-            patches = torch.stack(self._patches, dim=1)
+            patches = self._by_layer(self._patches)
             if self._rows is None:
                 patches = patches.squeeze(2)
             self._recent.append(patches)
@@ -223,9 +213,79 @@ class AttentionTap:
         if guide is not None and not guide.acts:
             guide = None
         if slot is not None or guide is not None:
-            with torch.no_grad():
-                self._read(slot, guide, name, module, query, key, value, mask, options, output)
+            frame = self._frame(name, module, query, key, mask, options)
+            seen = frame.sight.keys
+            if seen != key.shape[2]:
+                key, value = key[:, :, :seen], value[:, :, :seen]
+            if frame.rows is not None:
+                query = pick(query, frame.rows)
+            elif self._rows is None and query.shape[2] > 1:
+                query = query[:, :, -1:]
+            with torch.no_grad() if torch.is_grad_enabled() else nullcontext():
+                self._observe(frame, slot, guide, query, key, value, options.get("s_aux"), output)
         return output, weights
+
+    def _observe(
+        self,
+        frame: Frame,
+        slot: int | None,
+        guide: HeadGuided | None,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        sinks: Tensor | None,
+        output: Tensor,
+    ) -> None:
+        """Let the layer wait to be read with others of its kind, or read it now."""
+        alone = guide is not None or sinks is not None
+        if alone and frame.queries:
+            self._read_waiting(frame)
+        frame.queries.append(query)
+        frame.keys.append(key)
+        if slot is not None:
+            frame.slots.append(slot)
+        if guide is not None:
+            strength = guide.strength(query.shape[0], query.device)
+            weights = self._read_waiting(frame, sinks, strength)
+            row = (
+                weights[0]
+                @ value.repeat_interleave(query.shape[1] // value.shape[1], dim=1).float()
+            )
+            guided = row[:, :, 0].to(output.dtype)
+            output[:, -1] = torch.where(strength.ne(0), guided, output[:, -1])
+            self._intervened = True
+        elif alone or len(frame.keys) >= frame.room:
+            self._read_waiting(frame, sinks)
+        if slot == len(self.layers) - 1:
+            for waiting in self._frames.values():
+                if waiting.queries:
+                    self._read_waiting(waiting)
+
+    def _read_waiting(
+        self, frame: Frame, sinks: Tensor | None = None, guide: Tensor | None = None
+    ) -> Tensor:
+        """Recompute the rows of the layers waiting in ``frame`` and keep what a step needs."""
+        weights = frame.weights(sinks, guide)
+        if frame.slots:
+            self._read += frame.slots
+            self._masses.append(frame.masses(weights))
+            patches = frame.patches(weights)
+            if patches is not None:
+                self._patches.append(patches)
+        frame.clear()
+        return weights
+
+    def _by_layer(self, parts: list[Tensor]) -> Tensor:
+        """Parts ``[some layers, batch, ...]`` as ``[batch, layers, ...]``, layers ascending."""
+        if len(parts) > 1:
+            device = parts[0].device  # a model may be spread over several
+            joined = torch.cat([part.to(device, non_blocking=True) for part in parts])
+        else:
+            joined = parts[0]
+        if self._read != sorted(self._read):
+            order = sorted(range(len(self._read)), key=self._read.__getitem__)
+            joined = joined[torch.tensor(order, device=joined.device)]
+        return joined.transpose(0, 1)
 
     def expect(self, decoder: nn.Module, cached: int) -> None:
         """Learn how many positions the coming pass of ``decoder`` finds in its cache.
@@ -244,61 +304,10 @@ class AttentionTap:
 
     def _forget_pass(self) -> None:
         self._frames.clear()
+        self._read = []
         self._masses = []
         self._patches = []
         self._intervened = False
-
-    def _read(
-        self,
-        slot: int | None,
-        guide: HeadGuided | None,
-        name: str,
-        module: nn.Module,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: object,
-        options: dict[str, Any],
-        output: Tensor,
-    ) -> None:
-        """Recompute the rows of interest; keep their masses and let Eq. 4 overwrite the last."""
-        batch, heads = query.shape[:2]
-        frame = self._frame(name, module, query, key, mask, options)
-        seen = frame.sight.keys
-        if seen != key.shape[2]:
-            key, value = key[:, :, :seen], value[:, :, :seen]
-        if frame.rows is not None:
-            query = pick(query, frame.rows)
-        elif self._rows is None and query.shape[2] > 1:
-            query = query[:, :, -1:]
-        scores = raw_scores(query, key, options)
-        strength = None
-        if guide is not None:
-            strength = guide.strength(batch, query.device)
-            image = frame.segments[..., IMAGE]
-            scores = guided_scores(scores.view(batch, heads, seen), image, strength).view_as(scores)
-            self._intervened = True
-        if frame.sight.bias is not None:
-            scores = scores + frame.sight.bias
-        weights = attention_weights(scores, options.get("s_aux"), batch)
-        if slot is not None:
-            self._keep(weights.view(batch, heads, -1, seen), frame)
-        if strength is not None:
-            row = torch.bmm(weights, value.flatten(0, 1).float()).view(batch, heads, -1)
-            output[:, -1] = torch.where(strength.ne(0), row.to(output.dtype), output[:, -1])
-
-    def _keep(self, weights: Tensor, frame: _Frame) -> None:
-        """Reduce ``[batch, heads, rows, keys]`` to what a step keeps."""
-        batch, heads, rows, keys = weights.shape
-        masses = torch.bmm(weights.view(batch, heads * rows, keys), frame.segments)
-        if self._rows is not None:
-            masses = masses.view(batch, heads, rows, -1)
-        self._masses.append(masses)
-        if frame.patch_index is not None and frame.patch_exists is not None:
-            mean = weights.mean(dim=1)
-            self._patches.append(
-                mean.gather(2, frame.patch_index.expand(-1, rows, -1)) * frame.patch_exists
-            )
 
     def _frame(
         self,
@@ -308,12 +317,14 @@ class AttentionTap:
         key: Tensor,
         mask: object,
         options: dict[str, Any],
-    ) -> _Frame:
-        batch, keys, device = key.shape[0], key.shape[2], key.device
-        kind = (id(mask), keys, device, options.get("sliding_window"))
+    ) -> Frame:
+        window, scaling = options.get("sliding_window"), options.get("scaling")
+        softcap = options.get("softcap")
+        kind = (id(mask), query.shape, key.shape, key.device, window, scaling, softcap)
         frame = self._frames.get(kind)
         if frame is not None:
             return frame
+        batch, keys, device = key.shape[0], key.shape[2], key.device
         total = self._start + query.shape[2]
         # A sliding window keeps the latest keys only; a static cache has room to spare.
         offset = max(total - keys, 0)
@@ -327,7 +338,7 @@ class AttentionTap:
             mask,
             options,
             start=self._start,
-            known=table.any(dim=2),
+            segments=table,
             rows=rows,
         )
         index = exists = None
@@ -338,7 +349,18 @@ class AttentionTap:
             index, exists = place.clamp(0, sees.keys - 1), inside.float()
         # All rows in order need no picking.
         picked = None if isinstance(self._rows, str) else rows
-        frame = _Frame(sees, table[:, : sees.keys], picked, index, exists, mask)
+        bytes_per_layer = key.numel() * key.element_size()
+        frame = Frame(
+            sight=sees,
+            segments=table[:, : sees.keys],
+            rows=picked,
+            patch_index=index,
+            patch_exists=exists,
+            scaling=scaling,
+            softcap=softcap,
+            room=max(JOINED_BYTES.get(device.type, 0) // bytes_per_layer, 1),
+            mask=mask,
+        )
         self._frames[kind] = frame
         return frame
 
@@ -365,25 +387,3 @@ def _learn_cached(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, A
     if isinstance(tap, AttentionTap) and "past_key_values" in kwargs:
         cache = kwargs["past_key_values"]
         tap.expect(decoder, 0 if cache is None else int(cache.get_seq_length()))
-
-
-def _known_layers(anatomy: Anatomy, layers: Iterable[int]) -> tuple[int, ...]:
-    wanted = tuple(sorted(set(layers)))
-    unknown = sorted(set(wanted) - set(anatomy.layers))
-    if unknown or not wanted:
-        raise ValueError(
-            f"layers must be decoder layers with attention to watch, at least one of "
-            f"{_ranges(anatomy.layers)} (counted from 0); had: {unknown or 'none'}."
-        )
-    return wanted
-
-
-def _ranges(numbers: tuple[int, ...]) -> str:
-    """``(0, 1, 2, 5)`` as ``0-2, 5``."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

@@ -62,9 +62,16 @@ class _ConfigView:
     being watched is an ordinary model.
     """
 
-    __slots__ = ("_sightline_config", "_sightline_module", "_sightline_own", "_sightline_users")
+    __slots__ = (
+        "_sightline_config",
+        "_sightline_module",
+        "_sightline_name",
+        "_sightline_own",
+        "_sightline_users",
+    )
 
     _sightline_config: Any
+    _sightline_name: str
     _sightline_module: nn.Module
     _sightline_own: Attention
     _sightline_users: int
@@ -74,6 +81,7 @@ class _ConfigView:
         for name, value in (
             ("_sightline_config", config),
             ("_sightline_module", module),
+            ("_sightline_name", config._attn_implementation),
             ("_sightline_own", _own_attention(module, config._attn_implementation)),
             ("_sightline_users", 0),
         ):
@@ -82,10 +90,12 @@ class _ConfigView:
     @property
     def _attn_implementation(self) -> str:
         watcher = _ACTIVE.get()
-        if watcher is not None and watcher.listening and watcher.watches(self._sightline_module):
+        if watcher is None:
+            name: str = self._sightline_config._attn_implementation
+            return name
+        if watcher.listening and watcher.watches(self._sightline_module):
             return _NAME
-        name: str = self._sightline_config._attn_implementation
-        return name
+        return self._sightline_name
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sightline_config, name)
@@ -203,7 +213,7 @@ def _attend(
     watcher = _ACTIVE.get()
     if watcher is None or not watcher.listening:
         return own(module, query, key, value, attention_mask, **options)
-    name: str = view._sightline_config._attn_implementation
+    name: str = view._sightline_name
     return watcher.attend(own, name, module, query, key, value, attention_mask, options)
 
 

@@ -34,7 +34,7 @@ def sight(
     options: dict[str, Any],
     *,
     start: int,
-    known: Tensor,
+    segments: Tensor,
     rows: Tensor | None,
 ) -> Sight:
     """Which keys each row sees, by the rules of the attention function that the model uses.
@@ -48,7 +48,7 @@ def sight(
             keys]`` (bool or additive), or what only the implementation itself understands.
         options: the keyword arguments of the call.
         start: position in the sequence of the first query.
-        known: bool ``[batch, keys]``, False on padding.
+        segments: ``[batch, keys, segments]``, all 0 on padding.
         rows: int64 ``[batch, rows]`` queries of interest, or ``None`` for the last alone.
     """
     length, keys = query.shape[2], key.shape[2]
@@ -70,7 +70,7 @@ def sight(
     position = torch.arange(keys, device=key.device) + offset
     row = (rows if rows is not None else torch.full((1, 1), length - 1, device=key.device)) + start
     row = row.unsqueeze(-1)
-    visible = known.unsqueeze(1) & (position < total)
+    visible = segments.any(dim=2).unsqueeze(1) & (position < total)
     if causal or length == 1:
         visible = visible & (position <= row)
     window = options.get("sliding_window")
@@ -81,38 +81,38 @@ def sight(
     return Sight(keys, _per_head(_additive(visible.unsqueeze(1)), query, key))
 
 
-def raw_scores(query: Tensor, key: Tensor, options: dict[str, Any]) -> Tensor:
+def raw_scores(query: Tensor, key: Tensor, scaling: float | None, softcap: float | None) -> Tensor:
     """Scaled scores before any mask, float32 ``[batch * kv heads, group * rows, keys]``.
 
     Args:
         query: ``[batch, heads, rows, dim]``.
         key: ``[batch, kv heads, keys, dim]``, not repeated for grouped heads.
-        options: ``scaling`` and ``softcap`` as the attention function gets them.
+        scaling: factor of the scores; ``dim ** -0.5`` if not given.
+        softcap: bound of the scores, as Gemma 2 has it.
     """
     width = query.shape[-1]
-    scaling = options.get("scaling")
-    scaling = width**-0.5 if scaling is None else float(scaling)
+    factor = width**-0.5 if scaling is None else scaling
     grouped = query.reshape(key.shape[0] * key.shape[1], -1, width)
     across = key.flatten(0, 1).transpose(1, 2)
     if query.dtype == torch.float32:
-        scores = torch.bmm(grouped * scaling, across)
+        scores = torch.bmm(grouped * factor, across)
     elif query.is_cuda:
         # Half-precision inputs, float32 result: no float32 copy of the keys is made.
-        scores = torch.bmm(grouped, across, out_dtype=torch.float32) * scaling
+        scores = torch.bmm(grouped, across, out_dtype=torch.float32) * factor
     else:
-        scores = torch.bmm(grouped.float() * scaling, across.float())
-    softcap = options.get("softcap")
+        scores = torch.bmm(grouped.float() * factor, across.float())
     return scores if softcap is None else softcap * torch.tanh(scores / softcap)
 
 
-def attention_weights(scores: Tensor, sinks: Tensor | None, batch: int) -> Tensor:
-    """Softmax over keys; learned ``sinks`` ``[heads]`` take part of the mass and are left out."""
+def attention_weights(scores: Tensor, sinks: Tensor | None) -> Tensor:
+    """Softmax over the keys of ``[..., heads, rows, keys]``.
+
+    Learned ``sinks`` ``[heads]`` take part of the mass, which is left out of the result.
+    """
     if sinks is None:
         return torch.softmax(scores, dim=-1)
-    rows = scores.numel() // (batch * sinks.numel() * scores.shape[-1])
-    sink = sinks.float().view(1, -1, 1, 1).expand(batch, -1, rows, 1)
-    with_sink = torch.cat([scores.view(batch, sinks.numel(), rows, -1), sink], dim=-1)
-    return torch.softmax(with_sink, dim=-1)[..., :-1].reshape(scores.shape)
+    sink = sinks.to(scores).view(-1, 1, 1).expand(*scores.shape[:-1], 1)
+    return torch.softmax(torch.cat([scores, sink], dim=-1), dim=-1)[..., :-1]
 
 
 def pick(states: Tensor, rows: Tensor) -> Tensor:

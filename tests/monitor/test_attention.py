@@ -425,13 +425,13 @@ class TestLeaving:
                 stack.callback(hook.remove)
             else:
                 patch = stack.enter_context(monkeypatch.context())
-                real = AttentionTap._keep
+                real = AttentionTap._observe
 
                 def keep(self: AttentionTap, *args: Any) -> None:
                     fail()
                     real(self, *args)
 
-                patch.setattr(AttentionTap, "_keep", keep)
+                patch.setattr(AttentionTap, "_observe", keep)
             with pytest.raises(ZeroDivisionError, match=where), _tap(llava):
                 _greedy(llava, **options)
         _assert_untouched(llava.model, before)
@@ -451,7 +451,7 @@ class TestLeaving:
             with pytest.raises(ZeroDivisionError):
                 llava.model(**llava.inputs)
             hook.remove()
-            with pytest.raises(WatchError, match="3 of 4 watched layers"):
+            with pytest.raises(WatchError, match="0 of 4 watched layers"):
                 tap.take()
             llava.model(**llava.inputs)
             _close([expected], [tap.take()])
