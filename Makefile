@@ -36,6 +36,9 @@ wheel:           ## Build a wheel into dist/.
 	$(PYTHON) -m build --wheel
 
 bench:           ## Measure what watching costs; writes results beside the scripts.
-	$(PYTHON) tests/benchmarks/run.py
+	$(PYTHON) -m tests.benchmarks.bench_words
+	$(PYTHON) -m tests.benchmarks.bench_decode --shape small
+	$(PYTHON) -m tests.benchmarks.bench_pair --shape small
+	$(PYTHON) -m tests.benchmarks.bench_pair --shape 0.7b --tokens 24
 
 check: lint types test  ## What must pass before a commit.

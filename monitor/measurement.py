@@ -26,7 +26,7 @@ class Measurement:
         layers: the decoder layers watched, ascending.
         masses: float32 ``[rows, layers, heads, segments]``.
         statistics: float32 ``[rows, 4]``, in nats: log-probability of the token that was picked,
-            entropy, margin, and log-probability of the most likely token.
+            entropy, and the two highest log-probabilities.
     """
 
     layers: tuple[int, ...]
@@ -35,18 +35,18 @@ class Measurement:
 
     def finite(self, row: int) -> bool:
         """Whether a row's logits had a finite maximum and no NaN."""
-        return math.isfinite(self.statistics[row, 3])
+        return math.isfinite(self.statistics[row, 2])
 
     def evidence(self, row: int) -> Evidence:
         """What the row's token looked like when it was predicted."""
-        log_prob, entropy, margin, best = self.statistics[row].tolist()
+        log_prob, entropy, best, second = self.statistics[row].tolist()
         finite = math.isfinite(best)
         return Evidence(
             layers=self.layers,
             masses=self.masses[row],
             log_prob=log_prob if finite else None,
             entropy=entropy if finite else None,
-            margin=margin if finite else None,
+            margin=best - second if finite else None,
         )
 
 
@@ -55,10 +55,13 @@ class PendingStep:
     """A step whose token is not picked yet; every tensor still on the device."""
 
     attention: StepAttention
-    log_probs: Tensor
-    entropy: Tensor
-    margin: Tensor
-    best: Tensor
+    log_probs: Tensor  # [rows, vocabulary]
+    entropy: Tensor  # [rows, 1]
+    top: Tensor  # [rows, 2], the two highest log-probabilities
+
+    def unusable(self) -> list[int]:
+        """Rows without a usable distribution. Waits for the device."""
+        return [row for row, best in enumerate(self.top[:, 0].tolist()) if not math.isfinite(best)]
 
 
 class StepMeter:
@@ -121,15 +124,11 @@ class StepMeter:
             )
         attention = self._tap.take()
         log_probs = logits.float().log_softmax(dim=-1)
-        top = log_probs.topk(min(2, log_probs.shape[-1]), dim=-1).values
-        # A token that cannot be picked has log-probability -inf, and adds nothing: 0 * lowest.
-        lowest = torch.finfo(log_probs.dtype).min
         return PendingStep(
             attention=attention,
             log_probs=log_probs,
-            entropy=-torch.linalg.vecdot(log_probs.exp(), log_probs.clamp(min=lowest)),
-            margin=top[:, 0] - top[:, -1],
-            best=top[:, 0],
+            entropy=torch.special.entr(log_probs.exp()).sum(dim=-1, keepdim=True),
+            top=log_probs.topk(2, dim=-1).values,
         )
 
     @staticmethod
@@ -141,12 +140,10 @@ class StepMeter:
             step: from :meth:`measure`.
             tokens: int64 ``[rows]``, the picked tokens, on the host.
         """
-        picked = tokens.to(step.log_probs.device)[:, None]
-        log_prob = step.log_probs.gather(1, picked)[:, 0]
-        statistics = torch.stack((log_prob, step.entropy, step.margin, step.best), dim=1)
-        masses = step.attention.masses
-        packed = torch.cat((masses.flatten(1).to(statistics.device), statistics), dim=1)
-        host = packed.cpu().numpy()
+        masses, device = step.attention.masses, step.log_probs.device
+        log_prob = step.log_probs.gather(1, tokens.to(device)[:, None])
+        parts = (masses.flatten(1).to(device), log_prob, step.entropy, step.top)
+        host = torch.cat(parts, dim=1).cpu().numpy()
         return Measurement(
             layers=step.attention.layers,
             masses=host[:, :-4].reshape(masses.shape),

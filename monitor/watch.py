@@ -293,7 +293,7 @@ class Watch:
         """Raise the clearer error if a step that never got its tokens had unusable logits."""
         for step in pending:
             try:
-                broken = (~step.best.isfinite()).nonzero().flatten().tolist()
+                broken = step.unusable()
             except RuntimeError:
                 return  # the device itself is lost; what it said stands
             for index in broken:
