@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from .evidence import Evidence
 from .svar import LayerRange, svar
 from .verdict import Judgement
+
+FILE: Final = "svar_threshold.json"
+"""Name of the file that holds a threshold beside the checkpoint it belongs to."""
+
+FORMAT: Final = "sightline-svar-threshold-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,44 @@ class SvarThreshold:
     def threshold(self) -> float:
         """``minimum`` on the scale of the score."""
         return self._score(self.minimum)
+
+    def save(self, folder: Path) -> None:
+        """Write the threshold into a checkpoint's folder, whole or not at all."""
+        known = {
+            "format": FORMAT,
+            "name": self.name,
+            "minimum": self.minimum,
+            "layers": [self.layers.first, self.layers.last],
+        }
+        partial = folder / f".{FILE}.partial"
+        partial.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, folder / FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> SvarThreshold | None:
+        """The threshold in a checkpoint's folder; ``None`` if it holds none.
+
+        Raises:
+            ValueError: the file is not such a threshold.
+        """
+        path = folder / FILE
+        if not path.is_file():
+            return None
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+            if known["format"] != FORMAT:
+                raise ValueError(f"its format is {known['format']!r}")
+            first, last = known["layers"]
+            return cls(
+                float(known["minimum"]),
+                LayerRange(int(first), int(last), "calibration"),
+                name=str(known["name"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} must be a threshold of format {FORMAT!r}: {error!s}. Remove it, or write "
+                f"it anew with SvarThreshold.save."
+            ) from error
 
     def judge(self, evidence: Sequence[Evidence]) -> tuple[Judgement, ...]:
         """One judgement per mention; evidence with non-finite attention gets no score."""

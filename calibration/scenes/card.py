@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from ...detectors.svar import LayerRange
+from ...detectors.threshold import SvarThreshold
 from ..objects import Chair
 from ..statistics import Estimate
 from .catalogue import SCENES, TYPES
@@ -44,10 +46,16 @@ class Training:
 
 
 def write_card(folder: Path, found: Evaluation, training: Training | None) -> None:
-    """Write ``README.md`` and ``evaluation.json`` into a checkpoint's folder."""
+    """Write the card, the figures and the provisional threshold beside a checkpoint."""
     (folder / "README.md").write_text(card(found, training), encoding="utf-8")
     text = json.dumps(_plain(found), indent=1, allow_nan=False)
     (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
+    first, last = found.range
+    SvarThreshold(
+        found.provisional.minimum,
+        LayerRange(first, last, "calibration"),
+        name="sightline-small, provisional SVAR threshold",
+    ).save(folder)
 
 
 def card(found: Evaluation, training: Training | None) -> str:
@@ -149,6 +157,12 @@ def _detection(found: Evaluation) -> str:
             "",
             f"SVAR leads position alone by {found.over_position:.3f} overall (paired).",
             "The range was chosen on development scenes.",
+            "",
+            f"A provisional threshold, `SVAR <= {found.provisional.minimum:.3f}`, set on",
+            "calibration scenes, flags",
+            f"{_percent(found.provisional.flagged_hallucinated)} of the hallucinated and",
+            f"{_percent(found.provisional.flagged_real)} of the real first mentions.",
+            "Nothing is guaranteed about it.",
         ]
     )
 

@@ -31,10 +31,12 @@ from .findings import (
     Mitigation,
     Observed,
     Pointing,
+    Provisional,
     Separation,
     intervention_ranges,
     mitigation,
     pointing,
+    provisional,
     tokenizer_words,
 )
 from .render import Picture, render
@@ -80,6 +82,7 @@ class Evaluation:
     naming_svar: Separation
     others: dict[str, Separation]
     over_position: Estimate
+    provisional: Provisional
     by_range: dict[tuple[int, int], tuple[float, float]]
     mitigations: tuple[Mitigation, ...]
     chosen: tuple[Setting, ...]
@@ -122,6 +125,7 @@ def evaluate(
         return observed
 
     chosen_range = Detection.of(observe("development", development, DETAILED[0])).best_range()
+    fitted = Detection.of(observe("calibration", development, DETAILED[0]))
     seen = observe(split, count, DETAILED[0])
     brief = observe(split, count, BRIEF[0])
     found = Detection.of(seen)
@@ -141,6 +145,7 @@ def evaluate(
         naming_svar=found.separation(found.svar(*chosen_range, naming=True)),
         others={name: found.separation(s) for name, s in found.scores.items()},
         over_position=_lead(found, score),
+        provisional=provisional(fitted, found, chosen_range),
         by_range=found.by_range(),
         mitigations=tables[split],
         chosen=_choose(tables["development"], tables[split]),

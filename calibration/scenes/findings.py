@@ -223,6 +223,40 @@ class Detection:
         return max(table, key=lambda r: table[r][1])
 
 
+FALSE_ALARMS: Final = 0.1
+"""Share of real first mentions that the provisional threshold flags on calibration scenes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provisional:
+    """An SVAR threshold that nobody guarantees anything about, and what it does.
+
+    Attributes:
+        minimum: mentions whose SVAR is at most this are flagged.
+        flagged_real: share of real first mentions that it flags.
+        flagged_hallucinated: share of hallucinated first mentions that it flags.
+    """
+
+    minimum: float
+    flagged_real: Estimate
+    flagged_hallucinated: Estimate
+
+
+def provisional(fitted: Detection, measured: Detection, layers: tuple[int, int]) -> Provisional:
+    """Choose the threshold on one set of mentions, measure it on another."""
+    real = -fitted.svar(*layers)[fitted.labels == 0]
+    minimum = float(np.quantile(real, FALSE_ALARMS))
+    flagged = (-measured.svar(*layers) <= minimum).astype(float)
+
+    def share(label: int) -> Estimate:
+        chosen = (measured.labels == label).astype(float)
+        count = int(measured.images.max()) + 1
+        hits = np.bincount(measured.images, flagged * chosen, count)
+        return ratio(hits, np.bincount(measured.images, chosen, count))
+
+    return Provisional(minimum, share(0), share(1))
+
+
 @dataclass(frozen=True, slots=True)
 class Pointing:
     """How often the most attended image token lies in a box, and how often it would by chance."""

@@ -46,9 +46,9 @@ class Recipe:
     vision: Stage = field(
         default_factory=lambda: Stage(steps=4200, batch=96, rate=6e-3, adam_scale=0.3)
     )
-    text: Stage = field(default_factory=lambda: Stage(steps=800, batch=96, rate=3e-3))
+    text: Stage = field(default_factory=lambda: Stage(steps=700, batch=96, rate=3e-3))
     align: Stage = field(default_factory=lambda: Stage(steps=400, batch=24, rate=3e-3))
-    joint: Stage = field(default_factory=lambda: Stage(steps=6000, batch=24, rate=1e-3))
+    joint: Stage = field(default_factory=lambda: Stage(steps=5200, batch=24, rate=1e-3))
     detailed: float = 0.75
     weight_decay: float = 0.01
 
