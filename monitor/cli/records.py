@@ -12,8 +12,8 @@ from ..report import Failure, Report
 class RecordFile:
     """Appends records to a file so that it only ever holds whole lines.
 
-    Each record is one write to a file opened for appending, so several processes may share a
-    file; a write that fails half-way is taken back.
+    A write that fails half-way is taken back, and a line that an earlier process left unfinished
+    is closed first. One process at a time may write.
 
     Raises:
         OSError: on entering if the file cannot be opened, on writing if the disk is full.
@@ -25,7 +25,12 @@ class RecordFile:
 
     def __enter__(self) -> RecordFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        size = os.fstat(self._file).st_size
+        if size:
+            os.lseek(self._file, size - 1, os.SEEK_SET)
+            if os.read(self._file, 1) != b"\n":
+                os.write(self._file, b"\n")
         return self
 
     def __exit__(
