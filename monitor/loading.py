@@ -18,6 +18,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
+from ..detectors.verdict import Calibration
 from .errors import ModelError
 
 SMALL: Final = "small"
@@ -26,11 +27,19 @@ SMALL: Final = "small"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """A model ready to run, its processor, and the lexicon that fits what it was trained on."""
+    """A model ready to run and what belongs to it.
+
+    Attributes:
+        model: in evaluation mode, on its device.
+        processor: its processor.
+        lexicon: name of the lexicon that fits what it was trained on.
+        calibration: the calibration that comes with it, if any does.
+    """
 
     model: PreTrainedModel
     processor: ProcessorMixin
     lexicon: str
+    calibration: Calibration | None = None
 
 
 def load(

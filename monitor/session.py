@@ -150,13 +150,17 @@ class Monitor:
             device: where the model runs; the CPU by default.
             dtype: of the weights; by default what the checkpoint says.
             lexicon: by default ``"small"`` for the small model and ``"coco"`` for others.
-            options: of :class:`Monitor`.
+            options: of :class:`Monitor`. A calibration that comes with the model is used unless
+                another one, ``None`` or other layers are asked for.
 
         Raises:
             ModelError: nothing is there, or it is not an image-text-to-text model.
         """
         loaded = load(name_or_folder, device=device, dtype=dtype)
         options.setdefault("name", str(name_or_folder))
+        if options.get("layers") is None:
+            # The model's own calibration holds for its own layers alone.
+            options.setdefault("calibration", loaded.calibration)
         return cls(
             loaded.model,
             loaded.processor,

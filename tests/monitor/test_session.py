@@ -14,6 +14,7 @@ from sightline.detectors.threshold import SvarThreshold
 from sightline.monitor.errors import ModelError
 from sightline.monitor.events import Token
 from sightline.monitor.images import ImageInfo
+from sightline.monitor.loading import Loaded
 from sightline.monitor.report import Report
 from sightline.monitor.session import Monitor
 from transformers import (
@@ -301,6 +302,21 @@ def test_a_calibration_flags_and_is_named(
         assert mention.threshold == pytest.approx(0)
         assert mention.flagged is mention.visible
         assert mention.action == ("flag" if mention.flagged else "keep")
+
+
+def test_a_model_may_come_with_its_calibration(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is used by default, and gives way to another, to none and to other layers."""
+    own = SvarThreshold(1.0, LayerRange(1, 3, "calibration"), name="own")
+    other = SvarThreshold(0.5, LayerRange(2, 4, "calibration"), name="other")
+    loaded = Loaded(*tiny, "small", own)
+    monkeypatch.setattr("sightline.monitor.session.load", lambda *_, **__: loaded)
+    assert Monitor.from_pretrained("x").calibration is own
+    assert Monitor.from_pretrained("x").lexicon.name == "small"
+    assert Monitor.from_pretrained("x", calibration=other).calibration is other
+    assert Monitor.from_pretrained("x", calibration=None).calibration is None
+    uncalibrated = Monitor.from_pretrained("x", layers="0-2")
+    assert uncalibrated.calibration is None
+    assert str(uncalibrated.layers) == "0-2"
 
 
 def test_a_calibration_holds_for_its_layers_alone(tiny: Tiny) -> None:
