@@ -20,13 +20,51 @@ class _Done:
     error: BaseException | None
 
 
+class _Worker:
+    """What runs in the thread. It does not know the stream, so that a dropped stream can go."""
+
+    def __init__(
+        self,
+        make_watch: Callable[[Callable[[Event], None]], Watch],
+        generate: Callable[[Watch], object],
+    ) -> None:
+        self.events: queue.SimpleQueue[Event | _Done] = queue.SimpleQueue()
+        self.watch: Watch | None = None
+        self._make_watch = make_watch
+        self._generate = generate
+        self._cancelled = False
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        error: BaseException | None = None
+        try:
+            watch = self._make_watch(self.events.put)
+            with self._lock:
+                self.watch = watch
+                if self._cancelled:
+                    watch.cancel()
+            with watch:
+                self._generate(watch)
+        except CancelledError:
+            pass  # the consumer's own wish
+        except BaseException as raised:
+            error = raised
+        self.events.put(_Done(error))
+
+    def cancel(self) -> None:
+        with self._lock:
+            self._cancelled = True
+            if self.watch is not None:
+                self.watch.cancel()
+
+
 class EventStream(Iterator[Event]):
     """Iterates over the events of one call of ``generate``, which runs in a background thread.
 
     The thread starts with the first ``next``. Whatever is raised in it is raised here, by the
-    ``next`` that would have brought the following event. Closing the stream (``close``, leaving
-    its ``with`` block, or dropping it) stops the generation at its next step, and returns when the
-    model is as it was found.
+    ``next`` that would have brought the following event. Closing the stream (``close``, or leaving
+    its ``with`` block) stops the generation at its next step, and returns when the model is as it
+    was found; a stream that is dropped stops too, but nobody waits for it.
 
     Args:
         watch: makes the watch, given where to send the events; called in the thread.
@@ -38,12 +76,7 @@ class EventStream(Iterator[Event]):
         watch: Callable[[Callable[[Event], None]], Watch],
         generate: Callable[[Watch], object],
     ) -> None:
-        self._make_watch = watch
-        self._generate = generate
-        self._events: queue.SimpleQueue[Event | _Done] = queue.SimpleQueue()
-        self._closing = threading.Event()
-        self._lock = threading.Lock()
-        self._watch: Watch | None = None
+        self._worker = _Worker(watch, generate)
         self._thread: threading.Thread | None = None
         self._over = False
 
@@ -54,9 +87,9 @@ class EventStream(Iterator[Event]):
         if self._over:
             raise StopIteration
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="sightline", daemon=True)
+            self._thread = threading.Thread(target=self._worker.run, name="sightline", daemon=True)
             self._thread.start()
-        item = self._events.get()
+        item = self._worker.events.get()
         if not isinstance(item, _Done):
             return item
         self._over = True
@@ -77,15 +110,13 @@ class EventStream(Iterator[Event]):
         self.close()
 
     def __del__(self) -> None:
-        # Dropped without being closed: let the thread end by itself, nobody waits for it.
-        if not getattr(self, "_over", True):
-            self._cancel()
+        self._worker.cancel()
 
     def close(self) -> None:
         """Stop generating, wait until the model is as it was found, and end the iteration."""
         self._over = True
-        self._cancel()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        self._worker.cancel()
+        if self._thread is not None:
             self._thread.join()
 
     @property
@@ -95,27 +126,6 @@ class EventStream(Iterator[Event]):
         Raises:
             WatchError: nothing was read from the stream yet.
         """
-        if self._watch is None:
+        if self._worker.watch is None:
             raise WatchError("The stream has not begun: read an event from it first.")
-        return self._watch
-
-    def _cancel(self) -> None:
-        self._closing.set()
-        with self._lock:
-            if self._watch is not None:
-                self._watch.cancel()
-
-    def _run(self) -> None:
-        error: BaseException | None = None
-        try:
-            with self._lock:
-                self._watch = self._make_watch(self._events.put)
-                if self._closing.is_set():
-                    self._watch.cancel()
-            with self._watch as watch:
-                self._generate(watch)
-        except CancelledError:
-            pass  # the consumer's own wish
-        except BaseException as raised:
-            error = raised
-        self._events.put(_Done(error))
+        return self._worker.watch

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from sightline.monitor.errors import WatchError
 from sightline.monitor.events import End, Mention, Token, Verdict, Word
 from sightline.monitor.report import fold
 from sightline.monitor.session import Monitor
@@ -67,13 +68,27 @@ def test_closing_a_stream_early_stops_and_restores(
 def test_a_dropped_stream_ends_its_thread(
     tiny: Tiny, monitor: Monitor, pictures: list[Image.Image]
 ) -> None:
-    """A consumer that breaks out of its loop leaves nothing running."""
-    for _ in monitor.stream(**monitor.prepare(pictures[:1]), max_new_tokens=200, eos_token_id=None):
+    """A consumer that breaks out of its loop leaves nothing running, long before the end."""
+    passes: list[int] = []
+    hook = tiny[0].register_forward_pre_hook(lambda *_: passes.append(1))
+    inputs = monitor.prepare(pictures[:1])
+    for _ in monitor.stream(**inputs, max_new_tokens=200, eos_token_id=None):
         break
     for thread in threading.enumerate():
         if thread.name == "sightline":
             thread.join(timeout=20)
             assert not thread.is_alive()
+    hook.remove()
+    assert 0 < len(passes) < 200
+
+
+def test_a_stream_that_has_not_begun_has_no_watch(
+    monitor: Monitor, pictures: list[Image.Image]
+) -> None:
+    """Reports before the first event are an error that says so."""
+    stream = monitor.stream(**monitor.prepare(pictures[:1]), max_new_tokens=4)
+    with pytest.raises(WatchError, match="has not begun"):
+        _ = stream.watch
 
 
 def test_an_unread_stream_does_nothing(monitor: Monitor, pictures: list[Image.Image]) -> None:
