@@ -129,6 +129,7 @@ class AttentionTap:
         self._hook: torch.utils.hooks.RemovableHandle | None = None
 
     def __enter__(self) -> AttentionTap:
+        self._listening = True
         self._token = interface.activate(self)
         try:
             interface.attach(self._modules)
@@ -349,7 +350,7 @@ class AttentionTap:
             index, exists = place.clamp(0, sees.keys - 1), inside.float()
         # All rows in order need no picking.
         picked = None if isinstance(self._rows, str) else rows
-        bytes_per_layer = key.numel() * key.element_size()
+        room = JOINED_BYTES.get(device.type, 0) // (key.numel() * key.element_size())
         frame = Frame(
             sight=sees,
             segments=table[:, : sees.keys],
@@ -358,7 +359,7 @@ class AttentionTap:
             patch_exists=exists,
             scaling=scaling,
             softcap=softcap,
-            room=max(JOINED_BYTES.get(device.type, 0) // bytes_per_layer, 1),
+            room=room if self._rows is None else 1,
             mask=mask,
         )
         self._frames[kind] = frame

@@ -18,7 +18,7 @@ class HeadGuided:
         S_h(i) <- S_h(i) + alpha * mean_h |S_h(i)|      for every image token i
 
     Rows whose ``alpha`` is 0 are bitwise those of a pass without it. ``alpha`` may be set anew
-    between steps.
+    between steps, by assignment: a tensor given here is copied.
 
     Args:
         alpha: strength, at least 0; one for all rows, or a float tensor ``[batch]``. The paper
@@ -42,21 +42,21 @@ class HeadGuided:
     @alpha.setter
     def alpha(self, value: float | Tensor) -> None:
         if isinstance(value, Tensor):
-            if value.ndim != 1 or not value.is_floating_point():
+            if value.ndim != 1 or not value.numel() or not value.is_floating_point():
                 raise ValueError(
                     f"alpha must be a float tensor of shape [batch], was: {value.dtype} "
                     f"{tuple(value.shape)}."
                 )
-            lowest = float(value.min()) if value.numel() else 0.0
-            finite = bool(torch.isfinite(value).all())
-            self._acts = bool((value != 0).any())
+            value = value.detach().clone()
+            lowest, highest = float(value.min()), float(value.max())
         else:
-            value = float(value)
-            lowest, finite = value, value < float("inf")
-            self._acts = value != 0
-        if not (finite and lowest >= 0):
+            lowest = highest = value = float(value)
+        if not 0 <= lowest <= highest < float("inf"):
             raise ValueError(f"alpha must be finite and at least 0, was: {value}.")
+        self._acts = highest > 0
         self._alpha: float | Tensor = value
+        # Copied to a device once and not in every layer, where the copy would wait for it.
+        self._placed: dict[tuple[int, torch.device], Tensor] = {}
 
     @property
     def acts(self) -> bool:
@@ -71,6 +71,12 @@ class HeadGuided:
         Raises:
             ValueError: if ``rows`` is no multiple of the number of alphas.
         """
+        kept = self._placed.get((rows, device))
+        if kept is None:
+            kept = self._placed[rows, device] = self._place(rows, device)
+        return kept
+
+    def _place(self, rows: int, device: torch.device) -> Tensor:
         if not isinstance(self._alpha, Tensor):
             return torch.full((rows, 1, 1), self._alpha, device=device)
         given = self._alpha.shape[0]
@@ -78,7 +84,7 @@ class HeadGuided:
             raise ValueError(
                 f"alpha must have one value per row of the batch ({rows}), had: {given}."
             )
-        alpha = self._alpha.to(device, torch.float32, non_blocking=True)
+        alpha = self._alpha.to(device, torch.float32)
         return alpha.repeat_interleave(rows // given).view(-1, 1, 1)
 
 

@@ -437,6 +437,13 @@ class TestLeaving:
         _assert_untouched(llava.model, before)
         assert _same(_greedy(llava), plain)
 
+    def test_a_tap_can_be_opened_again(self, llava: Family) -> None:
+        """The second block starts afresh and measures the same."""
+        tap = _tap(llava)
+        _, once = _watch(llava, tap)
+        _, again = _watch(llava, tap)
+        _close(once, again)
+
     def test_a_pass_that_failed_is_not_a_step(self, llava: Family) -> None:
         """After an exception in a layer there is nothing to take, and the next pass is whole."""
         layer = llava.model.get_decoder().layers[2]

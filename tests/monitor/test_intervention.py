@@ -134,6 +134,7 @@ def test_beams_share_their_prompts_strength() -> None:
         (torch.tensor([0.5, -1.0]), "at least 0"),
         (torch.tensor([float("nan")]), "finite"),
         (torch.tensor(0.5), r"float tensor of shape \[batch\]"),
+        (torch.tensor([]), r"float tensor of shape \[batch\]"),
         (torch.tensor([1]), r"float tensor of shape \[batch\]"),
     ],
 )
