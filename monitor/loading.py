@@ -18,6 +18,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
+from ..detectors.threshold import SvarThreshold
 from ..detectors.verdict import Calibration
 from .errors import ModelError
 
@@ -59,13 +60,14 @@ def load(
         ModelError: nothing is there, it is damaged, or it is not an image-text-to-text model.
     """
     if str(name_or_folder) == SMALL:
-        from .small import small_model
+        from .small import small_model, small_model_folder
 
         try:
             model, processor = small_model()
+            own = _calibration(small_model_folder())
         except FileNotFoundError as error:
             raise ModelError(str(error)) from error
-        return Loaded(_placed(model, device), processor, SMALL)
+        return Loaded(_placed(model, device), processor, SMALL, own)
     name = str(name_or_folder)
     try:
         config = AutoConfig.from_pretrained(name)
@@ -85,7 +87,15 @@ def load(
             f"{name!r} must come with a processor for text and images, it has a "
             f"{type(found).__name__}. Save the model's processor beside it."
         )
-    return Loaded(_placed(loaded, device), found, "coco")
+    return Loaded(_placed(loaded, device), found, "coco", _calibration(Path(name)))
+
+
+def _calibration(folder: Path) -> Calibration | None:
+    """The threshold that lies beside a checkpoint, if one does."""
+    try:
+        return SvarThreshold.load(folder)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
 
 
 def _check_kind(name: str, config: PreTrainedConfig) -> None:

@@ -1,8 +1,10 @@
-"""A threshold on SVAR: its polarity, its scale and its limits."""
+"""A threshold on SVAR: its polarity, its scale, its limits and its file."""
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sightline.detectors.evidence import IMAGE, Evidence
 from sightline.detectors.svar import LayerRange, svar
-from sightline.detectors.threshold import SvarThreshold
+from sightline.detectors.threshold import FILE, SvarThreshold
 from sightline.detectors.verdict import Calibration
 
 LAYERS = LayerRange(2, 4, "calibration")
@@ -63,3 +65,38 @@ def test_it_is_a_calibration() -> None:
     """It offers what the monitor asks for, by structure alone."""
     detector: Calibration = SvarThreshold(1.0, LAYERS, name="mine")
     assert (detector.name, detector.layers, len(detector.judge([]))) == ("mine", LAYERS, 0)
+
+
+def test_saved_thresholds_come_back(tmp_path: Path) -> None:
+    """What was saved is what is loaded; the layers are then the calibration's."""
+    SvarThreshold(0.9, LAYERS, name="mine").save(tmp_path)
+    found = SvarThreshold.load(tmp_path)
+    assert found == SvarThreshold(0.9, LAYERS, name="mine")
+    assert [p.name for p in tmp_path.iterdir()] == [FILE]
+
+
+def test_no_file_is_no_threshold(tmp_path: Path) -> None:
+    """A checkpoint without a threshold has none, which is no error."""
+    assert SvarThreshold.load(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        json.dumps({"format": "sightline-svar-threshold-9"}),
+        json.dumps({"format": "sightline-svar-threshold-1", "layers": [1, 3], "name": "x"}),
+        json.dumps(
+            {"format": "sightline-svar-threshold-1", "layers": [1], "name": "x", "minimum": 1}
+        ),
+        json.dumps(
+            {"format": "sightline-svar-threshold-1", "layers": [1, 3], "name": "x", "minimum": 9}
+        ),
+    ],
+)
+def test_damaged_files_are_refused(tmp_path: Path, content: str) -> None:
+    """A file that is not a threshold is named, with the rule, never ignored."""
+    (tmp_path / FILE).write_text(content)
+    with pytest.raises(ValueError, match=r"svar_threshold\.json must be a threshold of format"):
+        SvarThreshold.load(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from sightline.detectors.svar import LayerRange, svar
-from sightline.detectors.threshold import SvarThreshold
+from sightline.detectors.threshold import FILE, SvarThreshold
 from sightline.monitor.errors import ModelError
 from sightline.monitor.events import Token
 from sightline.monitor.images import ImageInfo
@@ -317,6 +318,20 @@ def test_a_model_may_come_with_its_calibration(tiny: Tiny, monkeypatch: pytest.M
     uncalibrated = Monitor.from_pretrained("x", layers="0-2")
     assert uncalibrated.calibration is None
     assert str(uncalibrated.layers) == "0-2"
+
+
+def test_a_threshold_beside_a_checkpoint_is_used(tiny_folder: Path, tmp_path: Path) -> None:
+    """A folder's own threshold comes with its model; a damaged one is an error, not silence."""
+    for path in tiny_folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert Monitor.from_pretrained(tmp_path).calibration is None
+    SvarThreshold(1.0, LayerRange(1, 3, "user"), name="beside").save(tmp_path)
+    monitor = Monitor.from_pretrained(tmp_path)
+    assert monitor.calibration is not None
+    assert (monitor.calibration.name, str(monitor.layers)) == ("beside", "1-3")
+    (tmp_path / FILE).write_text("{")
+    with pytest.raises(ModelError, match="must be a threshold"):
+        Monitor.from_pretrained(tmp_path)
 
 
 def test_a_calibration_holds_for_its_layers_alone(tiny: Tiny) -> None:

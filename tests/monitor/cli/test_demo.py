@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -27,10 +26,10 @@ def sample_folder(
 
 
 def test_the_demo_captions_the_samples(
-    tiny: Any, sample_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_folder: Path, sample_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Captions, a table, and one readable report per image in the folder it names."""
-    monkeypatch.setattr(small, "small_model", lambda: tiny)
+    monkeypatch.setattr(small, "small_model_folder", lambda: tiny_folder)
     out = tmp_path / "reports"
     result = CliRunner().invoke(main, ["demo", "--out", str(out), "--max-new-tokens", "6"])
     assert result.exit_code == 0, result.output
