@@ -23,6 +23,7 @@ from .events import Event
 from .headers import headers
 from .images import ImageInfo
 from .inputs import input_ids, read_prompts
+from .layers import choose_layers
 from .lexicon import Lexicon
 from .loading import load
 from .nouns import NounSpotter
@@ -122,8 +123,13 @@ class Monitor:
         try:
             self.anatomy = anatomy if anatomy is not None else Anatomy.of(model)
         except ValueError as error:
-            raise ModelError(str(error)) from error
-        self.layers = self._range(layers)
+            raise ModelError(
+                f"{error} A monitor takes what you pass there as "
+                f"Monitor(..., anatomy=Anatomy.of(model, ...))."
+            ) from error
+        self.layers = choose_layers(
+            layers, name=self.name, anatomy=self.anatomy, calibration=calibration
+        )
         self.lexicon = lexicon if isinstance(lexicon, Lexicon) else Lexicon.load(lexicon)
         self.on_nonfinite: Literal["raise", "record"] = on_nonfinite
         self._watched = None if watch_layers == "all" else self.layers.layers
@@ -302,26 +308,6 @@ class Monitor:
             layers=self.layers,
             calibration=self.calibration,
         )
-
-    def _range(self, asked: LayerRange | str | None) -> LayerRange:
-        depth = self.anatomy.num_layers
-        needed = None if self.calibration is None else self.calibration.layers
-        if isinstance(asked, str):
-            found = LayerRange.parse(asked, depth)
-        elif asked is not None:
-            found = asked
-        elif needed is not None:
-            found = needed
-        else:
-            found = LayerRange.published(self.name, depth) or LayerRange.scaled(depth)
-        found = found.within(depth)
-        if needed is not None and (needed.first, needed.last) != (found.first, found.last):
-            raise ModelError(
-                f"The calibration {self.calibration.name if self.calibration else ''} holds for "
-                f"layers {needed} alone, asked for were {found}. Leave layers out, or calibrate "
-                f"for them."
-            )
-        return found
 
 
 def _split(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from sightline.monitor.anatomy import Anatomy
 from sightline.monitor.errors import InputError, ModelError, NonFiniteError, OptionError
 from sightline.monitor.lexicon import LexiconError
 from sightline.monitor.session import Monitor
@@ -147,6 +149,15 @@ def _spoil(
         passes += 1
 
     return monitor.model.register_forward_hook(hook)
+
+
+def test_a_range_over_layers_without_attention_is_refused(tiny: Tiny) -> None:
+    """A hybrid model's other layers are named, and those that can be chosen."""
+    whole = Anatomy.of(tiny[0])
+    hybrid = replace(whole, layers=(1, 3, 5), attentions=whole.attentions[1::2])
+    with pytest.raises(ModelError, match=r"layers \[2\] of .* attention layers \[1, 3, 5\]"):
+        Monitor(*tiny, anatomy=hybrid)
+    assert str(Monitor(*tiny, anatomy=hybrid, layers="3").layers) == "3-3"
 
 
 def test_a_text_only_model_is_refused(tiny: Tiny, tmp_path: Path) -> None:
