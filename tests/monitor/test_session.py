@@ -187,6 +187,19 @@ def test_pad_tokens_after_the_end_are_no_caption(
     assert (long.finish, short.finish) == ("eos", "eos")
 
 
+@pytest.mark.parametrize("limit", [1, 5])
+def test_an_empty_caption_is_a_caption(
+    monitor: Monitor, pictures: list[Image.Image], script: Scripted, limit: int
+) -> None:
+    """A model that ends at once has said nothing, by itself."""
+    inputs = monitor.prepare(pictures[:1])
+    (report,) = monitor.generate(
+        **inputs, max_new_tokens=limit, logits_processor=[script("")]
+    ).reports
+    assert (report.text, report.mentions, report.finish) == ("", (), "eos")
+    assert [token.id for token in report.tokens] == [2]
+
+
 def test_several_images_in_one_prompt(monitor: Monitor, pictures: list[Image.Image]) -> None:
     """Their tokens count together, and the prompt in the report shows each once."""
     inputs = monitor.prepare([pictures[:2]], "Compare them.")
