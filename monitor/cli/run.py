@@ -15,7 +15,7 @@ from ..images import ImageInfo, OpenedImage, open_image
 from ..report import Failure, Report
 from ..session import Monitor
 from .records import RecordFile
-from .terminal import LiveCaption
+from .terminal import LiveCaption, harmless
 
 ALL: Final = 0
 NOTHING: Final = 1
@@ -117,7 +117,7 @@ class CaptionRun:
         if self._console is not None:
             for info, text in zip(infos, result.texts, strict=True):
                 self._console.print(info.path, style="bold", markup=False)
-                self._console.print(text, highlight=False, markup=False)
+                self._console.print(harmless(text), highlight=False, markup=False)
         return result.reports
 
     def _show(self, console: Console, inputs: BatchFeature, info: ImageInfo) -> Report:

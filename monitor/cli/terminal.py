@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -10,8 +12,20 @@ from rich.text import Text
 from ..events import End, Event, Mention, Token, Verdict
 from ..report import Report
 
-FLAG = "[!]"
+FLAG: Final = "[!]"
 """Follows a flagged object: a mark that survives without colours."""
+
+# A model may write escape sequences; each control character is shown as one, and obeyed by none.
+_HARMLESS: Final = dict.fromkeys((*range(32), *range(127, 160)), "�")
+_HARMLESS[ord("\n")] = "\n"
+_HARMLESS[ord("\t")] = " "
+
+_OPEN_LINES: Final = 4  # a verdict comes within a few words; what is above these lines is final
+
+
+def harmless(text: str) -> str:
+    """The text for a terminal: as long as before, its control characters replaced."""
+    return text.translate(_HARMLESS)
 
 
 class CaptionView:
@@ -44,7 +58,7 @@ class CaptionView:
                 pass
 
     def __rich__(self) -> Text:
-        text = "".join(self._pieces)
+        text = harmless("".join(self._pieces))
         shown = Text()
         done = 0
         for _, mention in sorted(self._mentions.items()):
@@ -75,13 +89,16 @@ class CaptionView:
 
 
 class LiveCaption:
-    """Shows a view on the console from the first event to the last, and leaves it there."""
+    """Shows a caption on the console from its first event to its last, and leaves it there.
+
+    Only the last lines are redrawn: a terminal cannot take back what has left the screen.
+    """
 
     def __init__(self, console: Console) -> None:
         self._view = CaptionView()
-        self._live = Live(
-            self._view, console=console, refresh_per_second=15, vertical_overflow="visible"
-        )
+        self._console = console
+        self._settled = 0
+        self._live = Live(Text(), console=console, refresh_per_second=15)
 
     def __enter__(self) -> LiveCaption:
         self._live.start()
@@ -93,6 +110,11 @@ class LiveCaption:
     def add(self, event: Event) -> None:
         """Take in one event; the screen follows by itself."""
         self._view.add(event)
+        lines = self._view.__rich__().wrap(self._console, self._console.width)
+        while len(lines) - self._settled > _OPEN_LINES:
+            self._live.console.print(lines[self._settled])
+            self._settled += 1
+        self._live.update(Text("\n").join(lines[self._settled :]))
 
 
 def legend(calibrated: bool) -> Text:

@@ -74,6 +74,30 @@ def test_colours_follow_the_verdicts() -> None:
     assert _text(EVENTS).plain.replace("[!]", "") == TEXT
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_long_caption_is_written_once(terminal: bool) -> None:
+    """Longer than the screen is high, every word stands there once, in order."""
+    words = [f"word{number:03}" for number in range(120)]
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, no_color=True, width=20, height=6)
+    with LiveCaption(console) as live:
+        for index, word in enumerate(words):
+            live.add(Token(0, index, 1, word + " ", 0, 0, None))
+    if terminal:
+        # Redrawn lines are erased first: what was printed for good ends above the open ones.
+        final = out.getvalue().split("\x1b[2K")[-1]
+        assert words[-1] in final
+        assert words[0] not in final
+    else:
+        assert out.getvalue().split() == words
+
+
+def test_control_characters_are_shown_and_not_obeyed() -> None:
+    """A caption cannot clear the screen or ring the bell; offsets stay what they were."""
+    shown = _text([Token(0, 0, 1, "a\x1b[2Jdog\x07\x9b\n", 0, 0, None)]).plain
+    assert shown == "a\N{REPLACEMENT CHARACTER}[2Jdog" + 2 * "\N{REPLACEMENT CHARACTER}" + "\n"
+
+
 def test_provisional_nouns_are_italic() -> None:
     """Before its verdict a noun is only hinted at."""
     (span,) = _text(EVENTS[:3]).spans
