@@ -160,7 +160,9 @@ def run_stage(
             _save(partial, module, optimisers, worker, step + 1, spent + now - began)
             kept = now
     if worker.rank == 0:
-        _save(done, module, optimisers, worker, stage.steps, spent + time.monotonic() - began)
+        spent += time.monotonic() - began
+        _save(done, module, optimisers, worker, stage.steps, spent)
+        progress.console.print(f"{name}: loss {smooth:.3f} after {spent / 60:.1f} minutes")
         partial.unlink(missing_ok=True)
     worker.wait()
 
