@@ -11,7 +11,7 @@ import click
     epilog="""\b
 Examples:
   sightline demo
-  sightline demo --out /tmp/reports --max-new-tokens 40
+  sightline demo --out my-reports --max-new-tokens 40
 
 \b
 Exit codes: 0 done, 1 nothing could be shown, 2 the command line is wrong.

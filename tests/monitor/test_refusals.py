@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import spacy
 import torch
 from PIL import Image
 from sightline.monitor.anatomy import Anatomy
@@ -175,6 +176,12 @@ def test_a_text_only_model_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="'llama' model"):
         Monitor.from_pretrained(tmp_path)
+
+
+def test_a_spacy_pipeline_without_tags_is_refused(tiny: Tiny) -> None:
+    """A blank pipeline finds no nouns, and says so before anything is decoded."""
+    with pytest.raises(ValueError, match="part"):
+        Monitor(*tiny, spacy_pipeline=spacy.blank("en"))
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
