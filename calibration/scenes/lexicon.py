@@ -9,7 +9,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from .catalogue import TYPES
+from ...monitor.lexicon import Lexicon
+from .catalogue import SCENES, TYPES
 
 PATH: Final = Path(__file__).parents[2] / "monitor" / "data" / "lexicon" / "small.json"
 """Where it travels, in a checkout."""
@@ -33,6 +34,10 @@ def lexicon() -> dict[str, Any]:
         },
         "exceptions": [],
         "ambiguous": [],
+        # The places are where a scene is, not what is in it.
+        "invisible": sorted(
+            {*Lexicon.load("coco").invisible, *(name.split()[-1] for name in SCENES)}
+        ),
     }
 
 
