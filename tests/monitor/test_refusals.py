@@ -180,7 +180,7 @@ def test_a_text_only_model_is_refused(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_a_spacy_pipeline_without_tags_is_refused(tiny: Tiny) -> None:
     """A blank pipeline finds no nouns, and says so before anything is decoded."""
-    with pytest.raises(ValueError, match="part"):
+    with pytest.raises(ValueError, match="tagger or morphologizer"):
         Monitor(*tiny, spacy_pipeline=spacy.blank("en"))
 
 
