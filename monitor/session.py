@@ -85,7 +85,8 @@ class Monitor:
 
     Raises:
         ModelError: the model cannot be watched, or the processor has no tokenizer.
-        ValueError: the layer range is not one of the model's.
+        ValueError: the layer range is not one of the model's, or the spaCy pipeline tags no parts
+            of speech.
         LexiconError: the lexicon cannot be read.
     """
 
