@@ -24,7 +24,7 @@ def small_model_folder() -> Path:
     Raises:
         FileNotFoundError: the package was installed without its data.
     """
-    folder = Path(str(files(__package__))) / "data" / "small"
+    folder = Path(str(files("sightline.monitor"))) / "data" / "small"
     if not (folder / "model.safetensors").is_file():
         raise FileNotFoundError(
             f"The small model's checkpoint must be in {folder}, it is not. Reinstall sightline."

@@ -212,7 +212,7 @@ def _scenes() -> dict[str, SceneType]:
         s(
             "living room",
             True,
-            4,
+            5,
             {
                 "couch": 6,
                 "television": 5,
@@ -277,14 +277,14 @@ def _scenes() -> dict[str, SceneType]:
         s(
             "park",
             False,
-            4,
+            5,
             {"tree": 6, "bench": 5, "person": 4, "dog": 4, "bird": 3, "kite": 3, "bicycle": 3},
             (("kite", "person", "dog"), ("bench", "bird", "bicycle")),
         ),
         s(
             "beach",
             False,
-            3,
+            4,
             {
                 "umbrella": 5,
                 "person": 4,
@@ -301,7 +301,7 @@ def _scenes() -> dict[str, SceneType]:
         s(
             "farm",
             False,
-            4,
+            5,
             {
                 "cow": 5,
                 "horse": 4,

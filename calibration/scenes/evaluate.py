@@ -10,19 +10,20 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import joblib
 import torch
 from rich.progress import Progress
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from ...monitor.intervention import HeadGuided
 from ...monitor.lexicon import Lexicon
 from ..objects import Chair, Labelled
-from ..statistics import Estimate
+from ..statistics import Estimate, Floats, auroc, by_image
 from .captions import BRIEF, DETAILED
 from .catalogue import TYPES
 from .findings import (
@@ -57,6 +58,10 @@ inputs = processor(text=text, images=Image.new("RGB", (192, 192), "gray"), retur
 model.generate(**inputs, do_sample=False)
 print(time.perf_counter() - begin)
 """
+
+
+TUNING = 400
+"""Development scenes on which the settings of Eq. 4 are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +117,7 @@ def evaluate(
         workers: processes for the table of Eq. 4.
         progress: where to show what is going on.
     """
-    torch.set_num_threads(1)
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
-    processor = AutoProcessor.from_pretrained(folder)
+    model, processor = _load(folder)
     lexicon = Lexicon.load("small")
 
     def observe(split: str, count: int, prompt: str) -> Observed:
@@ -132,7 +135,7 @@ def evaluate(
     score = found.svar(*chosen_range)
     tables = {
         name: _mitigations(folder, name, size, workers, progress)
-        for name, size in (("development", development), (split, count))
+        for name, size in (("development", min(development, TUNING)), (split, count))
     }
     return Evaluation(
         split=split,
@@ -188,21 +191,24 @@ def _pictures(split: str, count: int) -> list[Picture]:
     return [render(sample_scene(seed)) for seed in seeds(split, count)]
 
 
-def _lead(found: Detection, score: object) -> Estimate:
-    """How far SVAR's overall AUROC lies above that of position alone; paired, by image."""
-    from ..statistics import auroc, by_image
+def _load(folder: Path) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
+    """A checkpoint in float32, run by one thread: workers are processes."""
+    torch.set_num_threads(1)
+    model = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    return model, LlavaProcessor.from_pretrained(folder)
 
+
+def _lead(found: Detection, score: Floats) -> Estimate:
+    """How far SVAR's overall AUROC lies above that of position alone; paired, by image."""
     y, position = found.labels, found.scores["position"]
-    return by_image(lambda w: auroc(y, score, w) - auroc(y, position, w), found.images)  # type: ignore[arg-type]
+    return by_image(lambda w: auroc(y, score, w) - auroc(y, position, w), found.images)
 
 
 def _treated(
     folder: Path, split: str, count: int, alpha: float, first: int, last: int
 ) -> list[Labelled]:
     """The captions of one cell of the table; alpha 0 is greedy decoding. Runs in a worker."""
-    torch.set_num_threads(1)
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
-    processor = AutoProcessor.from_pretrained(folder)
+    model, processor = _load(folder)
     acting = HeadGuided(alpha, range(first, last + 1)) if alpha else None
     pictures = _pictures(split, count)
     tellings = tell(model, processor, pictures, DETAILED[0], intervention=acting)
@@ -212,12 +218,12 @@ def _treated(
 def _mitigations(
     folder: Path, split: str, count: int, workers: int, progress: Progress
 ) -> tuple[Mitigation, ...]:
-    config = AutoModelForImageTextToText.from_pretrained(folder).config
-    ranges = intervention_ranges(config.text_config.num_hidden_layers)
+    model, _ = _load(folder)
+    ranges = intervention_ranges(len(model.model.language_model.layers))
     cells = [(0.0, (0, 0)), *((alpha, r) for r in ranges for alpha in ALPHAS)]
     task = progress.add_task(f"{split} · Eq. 4, alpha by range", total=len(cells))
     results: list[list[Labelled]] = []
-    jobs = joblib.Parallel(n_jobs=workers, return_as="generator")(
+    jobs: Iterable[Any] = joblib.Parallel(n_jobs=workers, return_as="generator")(
         joblib.delayed(_treated)(folder, split, count, alpha, *r) for alpha, r in cells
     )
     for labelled in jobs:
@@ -244,9 +250,9 @@ def _choose(
     return tuple(chosen)
 
 
-def _caption_seconds(caption: Callable[[Picture], object], pictures: object) -> float:
+def _caption_seconds(caption: Callable[[Picture], object], pictures: Sequence[Picture]) -> float:
     times = []
-    for picture in list(pictures)[:11]:  # type: ignore[call-overload]
+    for picture in pictures[:11]:
         begin = time.perf_counter()
         caption(picture)
         times.append(time.perf_counter() - begin)

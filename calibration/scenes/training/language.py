@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
-from ..architecture import IMAGE, PATCHES, opening
+from ..architecture import BOS, EOS, IMAGE, PATCHES, opening
 from ..captions import BRIEF, DETAILED, Subject, write_brief, write_detailed
 from .recipe import Recipe, Stage
 from .workers import Worker
@@ -39,11 +39,9 @@ class Writer:
     def __init__(self, tokenizer: PreTrainedTokenizerFast, *, detailed: float) -> None:
         self._tokenizer = tokenizer
         self._detailed = detailed
-        self._eos = int(tokenizer.eos_token_id)
-        self.bos = int(tokenizer.bos_token_id)
-        picture = opening("")[0]
-        before, after = picture.split(IMAGE)
-        self.before = (self.bos, *self.encode(before))
+        (self._eos,) = self.encode(EOS)
+        before, after = opening("")[0].split(IMAGE)
+        self.before = (*self.encode(BOS), *self.encode(before))
         self.after = self.encode(after)
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - prompts only; lives as long as the training

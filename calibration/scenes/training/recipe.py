@@ -48,7 +48,7 @@ class Recipe:
     )
     text: Stage = field(default_factory=lambda: Stage(steps=700, batch=96, rate=3e-3))
     align: Stage = field(default_factory=lambda: Stage(steps=400, batch=24, rate=3e-3))
-    joint: Stage = field(default_factory=lambda: Stage(steps=5200, batch=24, rate=1e-3))
+    joint: Stage = field(default_factory=lambda: Stage(steps=3000, batch=24, rate=1e-3))
     detailed: float = 0.75
     weight_decay: float = 0.01
 
