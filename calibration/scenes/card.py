@@ -35,14 +35,14 @@ class Training:
 
     recipe: Recipe
     seconds: Mapping[str, float]
-    workers: int
+    workers: Mapping[str, int]
 
     @classmethod
     def read(cls, folder: Path, recipe: Recipe) -> Training:
         """Read what the stages noted in a training folder."""
         notes = {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in STAGES}
         seconds = {name: float(note["seconds"]) for name, note in notes.items()}
-        return cls(recipe, seconds, max(int(note["workers"]) for note in notes.values()))
+        return cls(recipe, seconds, {name: int(note["workers"]) for name, note in notes.items()})
 
 
 def write_card(folder: Path, found: Evaluation, training: Training | None) -> None:
@@ -260,7 +260,7 @@ def _speed(found: Evaluation) -> str:
 
 
 def _training(training: Training) -> str:
-    minutes = sum(training.seconds.values()) / 60
+    spent = {name: s / 60 * training.workers[name] for name, s in training.seconds.items()}
     return "\n".join(
         [
             "## How it was made",
@@ -269,10 +269,10 @@ def _training(training: Training) -> str:
             "as real LVLMs are made. Nothing was tuned for a detector; the truth of a scene serves",
             "to draw it, to write its captions and to label what the model says.",
             "",
-            "| stage | steps | batch | minutes |",
-            "|---|---|---|---|",
+            "| stage | steps | batch | processes | minutes |",
+            "|---|---|---|---|---|",
             *(
-                f"| {STAGES[name]} | {stage.steps:,} | {stage.batch} "
+                f"| {STAGES[name]} | {stage.steps:,} | {stage.batch} | {training.workers[name]} "
                 f"| {training.seconds[name] / 60:.1f} |"
                 for name, stage in zip(
                     STAGES,
@@ -286,7 +286,7 @@ def _training(training: Training) -> str:
                 )
             ),
             "",
-            f"{minutes:.0f} minutes on {training.workers} processes of one thread each; "
+            f"{sum(spent.values()):.0f} process-minutes of one thread each, on "
             f"{training.recipe.scenes:,} rendered scenes, seed {training.recipe.seed}.",
         ]
     )
