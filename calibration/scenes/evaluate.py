@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,9 +223,8 @@ def _mitigations(
     cells = [(0.0, (0, 0)), *((alpha, r) for r in ranges for alpha in ALPHAS)]
     task = progress.add_task(f"{split} · Eq. 4, alpha by range", total=len(cells))
     results: list[list[Labelled]] = []
-    jobs: Iterable[Any] = joblib.Parallel(n_jobs=workers, return_as="generator")(
-        joblib.delayed(_treated)(folder, split, count, alpha, *r) for alpha, r in cells
-    )
+    parallel: Any = joblib.Parallel(n_jobs=workers, return_as="generator")
+    jobs = parallel(joblib.delayed(_treated)(folder, split, count, alpha, *r) for alpha, r in cells)
     for labelled in jobs:
         results.append(labelled)
         progress.advance(task)
