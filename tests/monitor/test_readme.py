@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -45,12 +46,17 @@ def test_the_command_line_examples_are_spelled_right() -> None:
     lines = [line for block in _blocks("bash") for line in block.splitlines()]
     calls = [line.partition("#")[0].split("|")[0].split() for line in lines if "sightline" in line]
     assert len(calls) >= 5
-    for _, command, *arguments in calls:
-        options = [word for word in arguments if word.startswith("--")]
-        shown = CliRunner().invoke(main, [command, "--help"]).output
+    for _, *words in calls:
+        options = [word for word in words if word.startswith("--")]
+        path: list[str] = []
+        command: click.Command | None = main
+        while isinstance(command, click.Group):
+            path.append(words[len(path)])
+            command = command.get_command(click.Context(command), path[-1])
+        shown = CliRunner().invoke(main, [*path, "--help"]).output
         assert "Usage" in shown
         for option in options:
-            assert option in shown, f"{command} {option}"
+            assert option in shown, f"{' '.join(path)} {option}"
 
 
 def test_the_extras_exist() -> None:
