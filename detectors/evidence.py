@@ -33,6 +33,11 @@ class Evidence:
             the logits were not finite.
         entropy: entropy of that distribution, in nats; ``None`` if the logits were not finite.
         margin: log-probability of the most likely token minus that of the runner-up, in nats.
+        confidence: internal confidence of the token, 0..1: the largest probability that the logit
+            lens gives it over all image tokens and layers (Eq. 2); ``None`` where the image's
+            hidden states were not kept.
+        contributions: float32 ``[layers]``; what each watched layer's attention adds to the
+            token's logit (Fig. 2b); ``None`` where it was not asked for.
     """
 
     layers: tuple[int, ...]
@@ -40,6 +45,8 @@ class Evidence:
     log_prob: float | None
     entropy: float | None
     margin: float | None
+    confidence: float | None = None
+    contributions: npt.NDArray[np.float32] | None = None
 
     @property
     def var(self) -> npt.NDArray[np.float32]:

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 import click
 import pytest
 from click.testing import CliRunner
-from sightline.monitor.cli import main as module
+from sightline.monitor.cli import commands as module
 from sightline.monitor.cli.main import main
 
 
@@ -72,8 +72,8 @@ def test_an_unknown_command_is_a_usage_error() -> None:
 
 def test_a_command_that_is_no_command_says_who_to_blame(monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry point that leads to something else is named."""
-    point = EntryPoint("odd", "sys:version", module.GROUP)
-    monkeypatch.setattr(module, "_commands", lambda: {"odd": point})
+    point = EntryPoint("odd", "sys:version", "sightline.commands")
+    monkeypatch.setattr(module, "_commands", lambda group: {"odd": point})
     result = CliRunner().invoke(main, ["odd"])
     assert result.exit_code == 1
     assert "'odd'" in result.output
@@ -88,6 +88,6 @@ def test_the_version_is_the_distributions() -> None:
 def test_commands_may_be_added_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another distribution's entry point becomes a sub-command."""
     monkeypatch.setattr(sys.modules[__name__], "hello", click.Command("hello"), raising=False)
-    point = EntryPoint("hello", f"{__name__}:hello", module.GROUP)
-    monkeypatch.setattr(module, "_commands", lambda: {"hello": point})
+    point = EntryPoint("hello", f"{__name__}:hello", "sightline.commands")
+    monkeypatch.setattr(module, "_commands", lambda group: {"hello": point})
     assert CliRunner().invoke(main, ["hello"]).exit_code == 0

@@ -1,0 +1,49 @@
+"""What a threshold promises, with which confidence, and on how many images that rests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Target = Literal["recall", "precision", "false-alarm"]
+"""What is promised, the image as the unit.
+
+``recall``: of the images whose captions hallucinate, at least this share has every hallucinated
+mention flagged. ``precision``: of the images with a flag, in at least this share the most
+suspicious mention is hallucinated. ``false-alarm``: of the images whose captions are true, at most
+this share has any flag.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantee:
+    """A finite-sample promise about new images from where the calibration images came from.
+
+    Attributes:
+        target: what is promised.
+        level: the share promised, 0..1: at least for recall and precision, at most for
+            false-alarm.
+        confidence: chance, over the drawing of the calibration images, that the promise holds.
+        images: how many images the threshold was calibrated on: those that count for the target.
+        measured: the share on those images.
+    """
+
+    target: Target
+    level: float
+    confidence: float
+    images: int
+    measured: float
+
+    def __str__(self) -> str:
+        said = {
+            "recall": f"at least {self.level:.0%} of the images whose captions hallucinate have "
+            f"every hallucinated object flagged",
+            "precision": f"in at least {self.level:.0%} of the images with a flag, the most "
+            f"suspicious object is hallucinated",
+            "false-alarm": f"at most {self.level:.0%} of the images whose captions are true have a "
+            f"flag",
+        }[self.target]
+        return (
+            f"With {self.confidence:.0%} confidence, on images like the {self.images:,} it was "
+            f"calibrated on: {said}."
+        )
