@@ -12,14 +12,21 @@ from typing import Final
 
 import numpy as np
 
-from .evidence import Evidence
+from .conditions import Conditions
+from .guarantee import Guarantee
+from .mentions import MentionEvidence, Timing
 from .svar import LayerRange, svar
-from .verdict import Judgement
+from .verdict import Judgement, Kind, Scope
 
 FILE: Final = "svar_threshold.json"
 """Name of the file that holds a threshold beside the checkpoint it belongs to."""
 
 FORMAT: Final = "sightline-svar-threshold-1"
+
+_CHOSEN: Final = (
+    "This threshold was chosen, not calibrated: its verdicts come without a probability and "
+    "without a guarantee."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,8 @@ class SvarThreshold:
         minimum: the SVAR up to which mentions are flagged, between 0 and the number of layers.
         layers: the layers SVAR sums over; the threshold holds for this range alone.
         name: what reports call it.
+        scope: which mentions may be flagged: every visible noun, or the lexicon's objects alone.
+        limits: what users must know of it wherever they meet its verdicts.
 
     Raises:
         ValueError: if no mention could ever reach ``minimum``.
@@ -44,6 +53,8 @@ class SvarThreshold:
     minimum: float
     layers: LayerRange
     name: str = field(default="svar-threshold", kw_only=True)
+    scope: Scope = field(default="nouns", kw_only=True)
+    limits: tuple[str, ...] = field(default=(_CHOSEN,), kw_only=True)
 
     def __post_init__(self) -> None:
         count = len(self.layers.layers)
@@ -52,6 +63,41 @@ class SvarThreshold:
                 f"minimum must be between 0 and {count}, the number of layers summed, was: "
                 f"{self.minimum}."
             )
+
+    @property
+    def detector(self) -> str:
+        """``svar``."""
+        return "svar"
+
+    @property
+    def kind(self) -> Kind:
+        """``provisional``: nobody fitted it."""
+        return "provisional"
+
+    @property
+    def guarantee(self) -> Guarantee | None:
+        """None."""
+        return None
+
+    @property
+    def conditions(self) -> Conditions | None:
+        """None: whoever chose the threshold knows the model it is for."""
+        return None
+
+    @property
+    def watched(self) -> tuple[int, ...]:
+        """The layers summed."""
+        return self.layers.layers
+
+    @property
+    def lens(self) -> bool:
+        """False."""
+        return False
+
+    @property
+    def timing(self) -> Timing:
+        """``predicting``: SVAR is known before the token is."""
+        return "predicting"
 
     @property
     def threshold(self) -> float:
@@ -96,12 +142,12 @@ class SvarThreshold:
                 f"it anew with SvarThreshold.save."
             ) from error
 
-    def judge(self, evidence: Sequence[Evidence]) -> tuple[Judgement, ...]:
+    def judge(self, mentions: Sequence[MentionEvidence]) -> tuple[Judgement, ...]:
         """One judgement per mention; evidence with non-finite attention gets no score."""
-        return tuple(map(self._judge, evidence))
+        return tuple(map(self._judge, mentions))
 
-    def _judge(self, evidence: Evidence) -> Judgement:
-        threshold = self.threshold
+    def _judge(self, mention: MentionEvidence) -> Judgement:
+        evidence, threshold = mention.predicting, self.threshold
         if not np.isfinite(evidence.var).all():
             return Judgement(score=None, threshold=threshold, flagged=False)
         score = self._score(float(svar(evidence.var, evidence.layers, self.layers)))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Literal
 
 from ..detectors.evidence import Evidence
 from ..detectors.svar import LayerRange
 from ..detectors.verdict import Calibration
-from .events import End, Event, Mention, Token, Verdict
+from .events import End, Event, Mention, Token, Verdict, Word
 from .nouns import NounSpotter
+from .observed import MentionObserver
 from .report import svar_of
 from .words import TokenStream, WordSplitter
 
@@ -24,6 +26,8 @@ class Caption:
         nouns: this caption's noun spotter.
         layers: what SVAR sums over.
         calibration: judges the mentions; without one they get their SVAR and are never flagged.
+            One that reads the naming row is asked when that row is there, one token after the
+            mention's first; where the caption ends before, it judges with what is known.
     """
 
     def __init__(
@@ -43,13 +47,15 @@ class Caption:
         self._nouns = nouns
         self._layers = layers
         self._calibration = calibration
-        self._evidence: list[Evidence | None] = []
+        self._observer = MentionObserver()
+        self._waiting: deque[Mention] = deque()
+        self._tokens = 0
         self._length = 0
 
     @property
     def tokens(self) -> int:
         """Tokens so far, an end token included."""
-        return len(self._evidence)
+        return self._tokens
 
     @property
     def text(self) -> str:
@@ -69,10 +75,12 @@ class Caption:
         if end is not None:
             # Bytes that were waiting for the rest of their character come out with the last token.
             text += self._stream.finish()
-        self._evidence.append(evidence)
+        self._observer.token(evidence)
+        self._tokens += 1
         start = self._length
         self._length += len(text)
         yield Token(self.row, index, token, text, start, self._length, evidence)
+        yield from self._verdicts()
         yield from self._spot(index, text)
         if end is not None:
             yield from self.finish(end)
@@ -86,34 +94,53 @@ class Caption:
         if rest:
             yield from self._spot(max(self.tokens - 1, 0), rest)
         for word in self._words.finish():
-            yield word
-            yield from self._judged(self._nouns.push(word))
-        yield from self._judged(self._nouns.finish())
+            yield from self._read(word)
+        yield from self._found(self._nouns.finish())
+        yield from self._verdicts(last=True)
         yield End(self.row, self.text, self.tokens, reason)
 
     def _spot(self, index: int, text: str) -> Iterator[Event]:
         for word in self._words.push(index, text):
-            yield word
-            yield from self._judged(self._nouns.push(word))
+            yield from self._read(word)
 
-    def _judged(self, mentions: tuple[Mention, ...]) -> Iterator[Event]:
+    def _read(self, word: Word) -> Iterator[Event]:
+        self._observer.word(word)
+        yield word
+        yield from self._found(self._nouns.push(word))
+
+    def _found(self, mentions: tuple[Mention, ...]) -> Iterator[Event]:
         for mention in mentions:
             yield mention
             if not mention.provisional:
-                yield self._verdict(mention)
+                self._observer.mention(mention)
+                self._waiting.append(mention)
+                yield from self._verdicts()
+
+    def _verdicts(self, *, last: bool = False) -> Iterator[Verdict]:
+        """Verdicts on the mentions whose evidence is complete, or on all once nothing follows."""
+        waits = self._calibration is not None and self._calibration.timing == "naming"
+        while self._waiting and (last or not waits or self._observer.named(self._waiting[0])):
+            yield self._verdict(self._waiting.popleft())
 
     def _verdict(self, mention: Mention) -> Verdict:
-        evidence = self._evidence[mention.first_token]
-        value = None if evidence is None else svar_of(evidence, self._layers)
-        if evidence is None or value is None or self._calibration is None:
+        known = self._observer.evidence(mention)
+        value = None if known is None else svar_of(known.predicting, self._layers)
+        if known is None or self._calibration is None:
             return Verdict(self.row, mention.index, value, None, None, False)
-        (judgement,) = self._calibration.judge([evidence])
+        (judgement,) = self._calibration.judge([known])
+        # A noun that names nothing visible cannot be a hallucinated object, and a calibration on
+        # objects promises nothing about other nouns.
+        flaggable = mention.visible and (
+            mention.object is not None or self._calibration.scope == "nouns"
+        )
         return Verdict(
             row=self.row,
             mention=mention.index,
             svar=value,
             score=judgement.score,
             threshold=judgement.threshold,
-            # A noun that names nothing visible cannot be a hallucinated object.
-            flagged=judgement.flagged and mention.visible,
+            flagged=judgement.flagged and flaggable,
+            probability=judgement.probability,
+            prior=judgement.prior,
+            evidence=judgement.evidence,
         )

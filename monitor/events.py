@@ -72,8 +72,18 @@ class Mention:
 class Verdict:
     """What a detector says of one confirmed mention. A high score means *hallucinated*.
 
-    ``score`` and ``threshold`` are ``None`` where no calibration is loaded; nothing is flagged
-    then.
+    Where no calibration is loaded, all but ``svar`` is ``None`` and nothing is flagged.
+
+    Attributes:
+        mention: index of the mention in its row.
+        svar: summed visual attention ratio of its first sub-token; ``None`` if not finite.
+        score: what was compared with ``threshold``.
+        threshold: the score from which mentions are flagged; ``None`` if there is no valid one.
+        flagged: always False for nouns that name nothing visible, and for those outside the
+            lexicon where the calibration is about its objects alone.
+        probability: calibrated probability that the object is hallucinated, 0..1.
+        prior: the part of the verdict that the text alone gives, log-odds.
+        evidence: the part that the model's inside adds to it, log-odds.
     """
 
     row: int
@@ -82,6 +92,9 @@ class Verdict:
     score: float | None
     threshold: float | None
     flagged: bool
+    probability: float | None = None
+    prior: float | None = None
+    evidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

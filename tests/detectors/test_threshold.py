@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sightline.detectors.evidence import IMAGE, Evidence
+from sightline.detectors.mentions import MentionEvidence
 from sightline.detectors.svar import LayerRange, svar
 from sightline.detectors.threshold import FILE, SvarThreshold
 from sightline.detectors.verdict import Calibration
@@ -18,11 +19,11 @@ from sightline.detectors.verdict import Calibration
 LAYERS = LayerRange(2, 4, "calibration")
 
 
-def looking(mass: float) -> Evidence:
-    """A token that gave every layer's image tokens this much attention."""
+def looking(mass: float) -> MentionEvidence:
+    """A mention that gave every layer's image tokens this much attention."""
     masses = np.zeros((6, 2, 4), dtype=np.float32)
     masses[..., IMAGE] = mass
-    return Evidence(tuple(range(6)), masses, -1.0, 1.0, 0.5)
+    return MentionEvidence("dog", 0, 0, 0, Evidence(tuple(range(6)), masses, -1.0, 1.0, 0.5))
 
 
 def test_too_little_attention_is_flagged() -> None:
@@ -44,7 +45,8 @@ def test_the_score_falls_with_svar_and_stays_in_0_to_1(a: float, b: float) -> No
     assert second is not None
     assert -1e-6 <= first <= 1 + 1e-6
     assert (a <= b) <= (first >= second)
-    value = float(svar(looking(a).var, looking(a).layers, LAYERS))
+    token = looking(a).predicting
+    value = float(svar(token.var, token.layers, LAYERS))
     assert first == pytest.approx(1 - value / 3)
 
 
