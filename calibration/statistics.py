@@ -5,15 +5,19 @@ Everywhere, label 1 and a high score mean *hallucinated*.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
+
+from .ranking import Ranking, divide
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+
+_AT_ONCE: Final = 25  # draws whose weights are in memory together
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ def ratio(
     """Sum of ``over`` divided by the sum of ``under``, both one number an image."""
     top, bottom = np.asarray(over, float), np.asarray(under, float)
     counts = redraws(len(top), draws=draws, seed=seed)
-    return _estimate(_divide(top.sum(), bottom.sum()), _divide(counts @ top, counts @ bottom))
+    return _estimate(divide(top.sum(), bottom.sum()), divide(counts @ top, counts @ bottom))
 
 
 def relative_change(
@@ -58,11 +62,8 @@ def relative_change(
     seed: int = 0,
 ) -> Estimate:
     """Ratio of one treatment over that of the baseline on the same images, minus 1; paired."""
-    a, b, c, d = (np.asarray(x, float) for x in (over, under, base_over, base_under))
-    counts = redraws(len(a), draws=draws, seed=seed)
-    change = _divide(_divide(a.sum(), b.sum()), _divide(c.sum(), d.sum())) - 1
-    drawn = _divide(_divide(counts @ a, counts @ b), _divide(counts @ c, counts @ d)) - 1
-    return _estimate(change, drawn)
+    sums = (over, under, base_over, base_under)
+    return _paired(lambda ratio, base: divide(ratio, base) - 1, sums, draws=draws, seed=seed)
 
 
 def difference(
@@ -75,20 +76,13 @@ def difference(
     seed: int = 0,
 ) -> Estimate:
     """Ratio of one treatment minus that of the baseline on the same images; paired."""
-    a, b, c, d = (np.asarray(x, float) for x in (over, under, base_over, base_under))
-    counts = redraws(len(a), draws=draws, seed=seed)
-    return _estimate(
-        _divide(a.sum(), b.sum()) - _divide(c.sum(), d.sum()),
-        _divide(counts @ a, counts @ b) - _divide(counts @ c, counts @ d),
-    )
+    sums = (over, under, base_over, base_under)
+    return _paired(lambda ratio, base: ratio - base, sums, draws=draws, seed=seed)
 
 
 def auroc(labels: Ints, scores: Floats, weights: Floats | None = None) -> float:
     """Area under the ROC curve; NaN if only one label occurs."""
-    kept = slice(None) if weights is None else weights > 0
-    if len(np.unique(labels[kept])) < 2:
-        return float("nan")
-    return float(roc_auc_score(labels, scores, sample_weight=weights))
+    return auroc_within(labels, scores, np.zeros(len(labels), np.int64), weights)
 
 
 def auroc_within(
@@ -99,16 +93,54 @@ def auroc_within(
     The strata are usually mention indices: what position alone says is then worth .5. Each stratum
     counts by its number of such pairs; NaN if none has any.
     """
+    if not len(labels):
+        return float("nan")
     weights = np.ones(len(labels)) if weights is None else weights
-    total = pairs = 0.0
-    for stratum in np.unique(strata):
-        inside = strata == stratum
-        w, y = weights[inside], labels[inside]
-        count = float(w[y == 1].sum() * w[y == 0].sum())
-        if count > 0:
-            total += count * auroc(y, scores[inside], w)
-            pairs += count
-    return total / pairs if pairs else float("nan")
+    return float(Ranking.of(labels, scores, strata).auroc(weights[None])[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """A figure and what it came to in each bootstrap sample, kept so that figures can be paired.
+
+    Two of the same images and seed are of the same samples.
+
+    Attributes:
+        value: the figure.
+        drawn: float64 ``[draws]``.
+    """
+
+    value: float
+    drawn: Floats
+
+    def __sub__(self, other: Drawn) -> Drawn:
+        return Drawn(self.value - other.value, self.drawn - other.drawn)
+
+    @property
+    def estimate(self) -> Estimate:
+        """The figure with its interval."""
+        return _estimate(self.value, self.drawn)
+
+
+def drawn_by_image(
+    statistic: Callable[[Floats], Floats], images: Ints, *, draws: int = 400, seed: int = 0
+) -> Drawn:
+    """A statistic of weighted mentions, and what redrawing whole images makes of it.
+
+    Args:
+        statistic: from weights ``[draws, mentions]`` to figures ``[draws]``.
+        images: the image of each mention.
+    """
+    value = float(statistic(np.ones((1, len(images))))[0])
+    return Drawn(value, np.concatenate([statistic(w) for w in redrawn(images, draws, seed)]))
+
+
+def redrawn(images: Ints, draws: int, seed: int) -> Iterator[Floats]:
+    """Weights of mentions whose images are redrawn, ``[some draws, mentions]`` at a time."""
+    _, which = np.unique(images, return_inverse=True)
+    counts = redraws(int(which.max()) + 1, draws=draws, seed=seed).astype(float)
+    for start in range(0, draws, _AT_ONCE):
+        yield counts[start : start + _AT_ONCE, which]
 
 
 def by_image(
@@ -120,17 +152,28 @@ def by_image(
         statistic: from one weight a mention to a figure.
         images: the image of each mention.
     """
-    _, which = np.unique(images, return_inverse=True)
-    counts = redraws(int(which.max()) + 1, draws=draws, seed=seed).astype(float)
-    drawn = np.array([statistic(row[which]) for row in counts])
-    return _estimate(statistic(np.ones(len(images))), drawn)
+    return drawn_by_image(
+        lambda weights: np.array([statistic(row) for row in weights]),
+        images,
+        draws=draws,
+        seed=seed,
+    ).estimate
 
 
-def _divide(over: npt.ArrayLike, under: npt.ArrayLike) -> Floats:
-    top, bottom = np.asarray(over, float), np.asarray(under, float)
-    undefined = np.full(np.broadcast(top, bottom).shape, np.nan)
-    share: Floats = np.divide(top, bottom, out=undefined, where=bottom != 0)
-    return share
+def _paired(
+    compare: Callable[[Floats, Floats], Floats],
+    sums: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.ArrayLike],
+    *,
+    draws: int,
+    seed: int,
+) -> Estimate:
+    """Two ratios of sums over the same images, compared as they are and in each sample."""
+    each = [np.asarray(numbers, float) for numbers in sums]
+    counts = redraws(len(each[0]), draws=draws, seed=seed)
+    counts = np.vstack([np.ones_like(counts[:1]), counts])
+    a, b, c, d = (counts @ numbers for numbers in each)
+    found = compare(divide(a, b), divide(c, d))
+    return _estimate(found[0], found[1:])
 
 
 def _estimate(value: npt.ArrayLike, drawn: Floats) -> Estimate:
