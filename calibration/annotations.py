@@ -42,12 +42,15 @@ class Annotations:
         file_names: image id -> file name, as COCO gives it; empty for the plain form.
         sha256: of the file, hexadecimal.
         source: the file they were read from, for messages.
+        annotated: canonical names of all that was looked for: COCO's categories; in the plain form
+            every object of the lexicon. Of any other object nobody knows whether it is there.
     """
 
     objects: Mapping[str, frozenset[str]]
     file_names: Mapping[str, str] = field(default_factory=dict)
     sha256: str = ""
     source: str = "the annotations"
+    annotated: frozenset[str] = frozenset()
 
     @classmethod
     def load(cls, path: str | Path, lexicon: Lexicon) -> Annotations:
@@ -81,12 +84,19 @@ class Annotations:
             ) from error
         names = _Names(lexicon, path)
         if isinstance(data, dict) and any(key in data for key in _COCO):
-            objects, file_names = _coco(data, names, path)
+            objects, annotated, file_names = _coco(data, names, path)
         else:
             objects, file_names = _plain(data, names, path), {}
+            annotated = frozenset(lexicon.objects)
         if not objects:
             raise AnnotationError(f"{path} must annotate at least one image, it annotates none.")
-        return cls(objects, file_names, hashlib.sha256(content).hexdigest(), str(path))
+        return cls(
+            objects=objects,
+            annotated=annotated,
+            file_names=file_names,
+            sha256=hashlib.sha256(content).hexdigest(),
+            source=str(path),
+        )
 
     def truth(self, image_id: str) -> frozenset[str]:
         """Canonical names of the objects in an image.
@@ -209,7 +219,7 @@ def _plain(data: Any, names: _Names, path: str | Path) -> dict[str, frozenset[st
 
 def _coco(
     data: dict[str, Any], names: _Names, path: str | Path
-) -> tuple[dict[str, frozenset[str]], dict[str, str]]:
+) -> tuple[dict[str, frozenset[str]], frozenset[str], dict[str, str]]:
     missing = [key for key in _COCO if not isinstance(data.get(key), list)]
     if missing:
         raise AnnotationError(
@@ -242,7 +252,8 @@ def _coco(
             )
         found[image_id].add(canonical[categories[category]])
     objects = {str(image_id): frozenset(names) for image_id, names in found.items()}
-    return objects, {str(image_id): name for image_id, name in file_names.items()}
+    listed_files = {str(image_id): name for image_id, name in file_names.items()}
+    return objects, frozenset(canonical.values()), listed_files
 
 
 def _keyed(entries: list[Any], value: str, kind: str, path: str | Path) -> dict[Hashable, str]:

@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from ..detectors.conditions import ModelIdentity
 from .anatomy import Anatomy
-
-
-@dataclass(frozen=True, slots=True)
-class ModelIdentity:
-    """A model, told apart from others of its kind.
-
-    Attributes:
-        name: name or folder that it was loaded from, as reports call it.
-        revision: the hub's commit hash of its weights, or ``sha256:`` and a hash of their
-            content; empty for a model that was never loaded from anywhere.
-        architecture: class of the model.
-        num_layers: decoder layers.
-        num_heads: attention heads of each.
-    """
-
-    name: str
-    revision: str
-    architecture: str
-    num_layers: int
-    num_heads: int
 
 
 def identity(
     model: PreTrainedModel, name: str = "", *, anatomy: Anatomy | None = None
 ) -> ModelIdentity:
     """Who a model is. The weights' files are read once per process, for their hash.
+
+    The revision is the hub's commit hash of the weights, or ``sha256:`` and a hash of their
+    content; it is empty for a model that was never loaded from anywhere.
 
     Args:
         model: of a monitor: ``monitor.model``.
