@@ -26,6 +26,7 @@ class Anatomy:
     Attributes:
         model: the whole model, as given.
         decoder: the module that owns the decoder layers; its ``forward`` gets the KV cache.
+        blocks: all decoder layers, in order.
         layers: the decoder layers, counted from 0, whose self-attention can be watched, ascending.
             A hybrid model has layers without attention: those are absent.
         attentions: the attention module of each entry of ``layers``.
@@ -38,6 +39,7 @@ class Anatomy:
 
     model: nn.Module
     decoder: nn.Module
+    blocks: tuple[nn.Module, ...]
     layers: tuple[int, ...]
     attentions: tuple[nn.Module, ...]
     num_layers: int
@@ -84,6 +86,7 @@ class Anatomy:
         return cls(
             model=model,
             decoder=decoder,
+            blocks=tuple(blocks),
             layers=tuple(index for index, _ in watched),
             attentions=tuple(module for _, module in watched),
             num_layers=len(blocks),

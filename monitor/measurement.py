@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..detectors.evidence import Evidence
 from .attention import AttentionTap, StepAttention
 from .errors import WatchError
+from .lens import Lens, LensStep
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,11 +28,15 @@ class Measurement:
         masses: float32 ``[rows, layers, heads, segments]``.
         statistics: float32 ``[rows, 4]``, in nats: log-probability of the token that was picked,
             entropy, and the two highest log-probabilities.
+        lens: float32 ``[rows, 1 + layers]``; internal confidence of the token that was picked (NaN
+            where it is not known), and what each layer's attention adds to its logit; ``None``
+            without a lens.
     """
 
     layers: tuple[int, ...]
     masses: npt.NDArray[np.float32]
     statistics: npt.NDArray[np.float32]
+    lens: npt.NDArray[np.float32] | None = None
 
     def finite(self, row: int) -> bool:
         """Whether a row's logits had a finite maximum and no NaN."""
@@ -41,12 +46,15 @@ class Measurement:
         """What the row's token looked like when it was predicted."""
         log_prob, entropy, best, second = self.statistics[row].tolist()
         finite = math.isfinite(best)
+        confidence = math.nan if self.lens is None else float(self.lens[row, 0])
         return Evidence(
             layers=self.layers,
             masses=self.masses[row],
             log_prob=log_prob if finite else None,
             entropy=entropy if finite else None,
             margin=best - second if finite else None,
+            confidence=confidence if math.isfinite(confidence) else None,
+            contributions=None if self.lens is None else self.lens[row, 1:],
         )
 
 
@@ -58,6 +66,7 @@ class PendingStep:
     log_probs: Tensor  # [rows, vocabulary]
     entropy: Tensor  # [rows, 1]
     top: Tensor  # [rows, 2], the two highest log-probabilities
+    lens: LensStep | None
 
     def unusable(self) -> list[int]:
         """Rows without a usable distribution. Waits for the device."""
@@ -74,11 +83,13 @@ class StepMeter:
     Args:
         model: the model that ``generate`` is called on.
         tap: an open tap on the same model.
+        lens: an open lens on the same model, if internal confidence is asked for.
     """
 
-    def __init__(self, model: nn.Module, tap: AttentionTap) -> None:
+    def __init__(self, model: nn.Module, tap: AttentionTap, lens: Lens | None = None) -> None:
         self._model = model
         self._tap = tap
+        self._lens = lens
         self._thread = 0
         self._logits: Tensor | None = None
         self._passes = 0
@@ -129,6 +140,7 @@ class StepMeter:
             log_probs=log_probs,
             entropy=torch.special.entr(log_probs.exp()).sum(dim=-1, keepdim=True),
             top=log_probs.topk(2, dim=-1).values,
+            lens=None if self._lens is None else self._lens.take(),
         )
 
     @staticmethod
@@ -142,10 +154,14 @@ class StepMeter:
         """
         masses, device = step.attention.masses, step.log_probs.device
         log_prob = step.log_probs.gather(1, tokens.to(device)[:, None])
-        parts = (masses.flatten(1).to(device), log_prob, step.entropy, step.top)
+        parts = [masses.flatten(1).to(device), log_prob, step.entropy, step.top]
+        if step.lens is not None:
+            parts.append(step.lens.of(tokens).to(device))
         host = torch.cat(parts, dim=1).cpu().numpy()
+        end = masses[0].numel()
         return Measurement(
             layers=step.attention.layers,
-            masses=host[:, :-4].reshape(masses.shape),
-            statistics=host[:, -4:],
+            masses=host[:, :end].reshape(masses.shape),
+            statistics=host[:, end : end + 4],
+            lens=None if step.lens is None else host[:, end + 4 :],
         )

@@ -67,7 +67,7 @@ class Segments:
         table[..., _PROMPT] = seen & ~image & ~first
         self._prompt_table = table
         self._tables: dict[tuple[int, torch.device], Tensor] = {}
-        self._index = _image_index(image)
+        self._index = image_index(image)
         self._indices: dict[tuple[int, torch.device], ImageIndex] = {}
 
     def repeats(self, rows: int) -> int:
@@ -108,7 +108,8 @@ class Segments:
         return self._indices[key]
 
 
-def _image_index(image: Tensor) -> ImageIndex:
+def image_index(image: Tensor) -> ImageIndex:
+    """The image tokens of each row of ``image``, bool ``[batch, prompt]``, by position."""
     counts = image.sum(dim=1)
     width = int(counts.max())
     # A stable sort of "is no image token" brings each row's image tokens to the front, in order.

@@ -24,6 +24,7 @@ from .headers import headers
 from .images import ImageInfo
 from .inputs import input_ids, read_prompts
 from .layers import choose_layers
+from .lens import Lens, lens_parts
 from .lexicon import Lexicon
 from .loading import load
 from .nouns import NounSpotter
@@ -79,6 +80,8 @@ class Monitor:
         spacy_pipeline: finds the nouns in place of the packaged tagger.
         watch_layers: which layers each token's evidence covers: the ``range`` alone, or ``all``.
         patches: for how many of the latest steps to keep the attention to each image token.
+        lens: measure internal confidence and each layer's contribution too; see
+            :class:`~sightline.monitor.lens.Lens` for what they are and what they cost.
         on_nonfinite: what happens where the logits hold no distribution: ``raise``, or ``record``.
         anatomy: where the model keeps its parts, if it cannot be found out.
         name: what reports call the model; by default the name it was loaded from.
@@ -101,6 +104,7 @@ class Monitor:
         spacy_pipeline: Language | None = None,
         watch_layers: Literal["range", "all"] = "range",
         patches: int = 0,
+        lens: bool = False,
         on_nonfinite: Literal["raise", "record"] = "raise",
         anatomy: Anatomy | None = None,
         name: str | None = None,
@@ -135,6 +139,9 @@ class Monitor:
         self.on_nonfinite: Literal["raise", "record"] = on_nonfinite
         self._watched = None if watch_layers == "all" else self.layers.layers
         self._patches = patches
+        self._lens = lens
+        if lens:
+            lens_parts(self.anatomy)  # a model without them is refused now
         self._pipeline = spacy_pipeline
         self._detokenizer = Detokenizer(tokenizer)
         self._caption(0)  # reads taggers and lexicon now: nothing of it is left to the first token
@@ -219,15 +226,17 @@ class Monitor:
         ids = input_ids(inputs)
         known = DecodingOptions.of(self.model, options, prompt_length=ids.shape[1])
         prompts = read_prompts(inputs, model=self.model, anatomy=self.anatomy, options=known)
+        image = prompts.image.to(self.model.device)
         return Watch(
             model=self.model,
             tap=AttentionTap(
                 self.anatomy,
-                prompts.image.to(self.model.device),
+                image,
                 prompt_mask=prompts.real.to(self.model.device),
                 layers=self._watched,
                 patches=self._patches,
             ),
+            lens=Lens(self.anatomy, image, layers=self._watched) if self._lens else None,
             prompt=ids,
             options=known,
             headers=tuple(

@@ -22,6 +22,7 @@ from .attention import AttentionTap
 from .caption import Caption
 from .errors import NonFiniteError, SightlineError, WatchError
 from .events import End, Event
+from .lens import Lens
 from .measurement import Measurement, PendingStep, StepMeter
 from .options import DecodingOptions
 from .report import Header, Report, ReportBuilder
@@ -59,6 +60,7 @@ class Watch:
         options: what is known of the other arguments of ``generate``.
         headers: one per prompt.
         caption: makes the caption of a row.
+        lens: not open yet, on the same layers as the tap; for internal confidence.
         on_nonfinite: what a row without a usable distribution does: ``raise``
             :class:`NonFiniteError`, or ``record`` it as a token without log-probability.
         on_event: called with every event, in order, in the thread of ``generate``.
@@ -74,6 +76,7 @@ class Watch:
         options: DecodingOptions,
         headers: Sequence[Header],
         caption: Callable[[int], Caption],
+        lens: Lens | None = None,
         on_nonfinite: Literal["raise", "record"] = "raise",
         on_event: Callable[[Event], None] | None = None,
         streamer: BaseStreamer | None = None,
@@ -82,7 +85,8 @@ class Watch:
         self.streamer = WatchingStreamer(self, also=streamer)
         self.options = options
         self._tap = tap
-        self._meter = StepMeter(model, tap)
+        self._lens = lens
+        self._meter = StepMeter(model, tap, lens)
         self._prompt = prompt
         self._headers = tuple(headers)
         self._caption = caption
@@ -107,6 +111,8 @@ class Watch:
         self._thread = threading.get_ident()
         with ExitStack() as stack:
             stack.enter_context(self._tap)
+            if self._lens is not None:
+                stack.enter_context(self._lens)
             stack.enter_context(self._meter)
             self._stack = stack.pop_all()
         return self
