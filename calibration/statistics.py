@@ -160,6 +160,31 @@ def by_image(
     ).estimate
 
 
+def means_by_image(
+    values: Floats, counted: npt.ArrayLike, images: Ints, *, draws: int = 400, seed: int = 0
+) -> Floats:
+    """Means of columns over some of their rows, with the intervals of redrawing whole images.
+
+    Args:
+        values: float64 ``[n, k]``, one row a mention.
+        counted: bool, broadcast to ``[n, k]``: which rows count for which column.
+        images: the image of each mention.
+
+    Returns:
+        float64 ``[3, k]``: means and the ends of their 95% intervals; NaN where nothing counts.
+    """
+    _, which = np.unique(images, return_inverse=True)
+    chosen = np.broadcast_to(counted, values.shape)
+    top, bottom = np.zeros((2, int(which.max()) + 1, values.shape[1]))
+    np.add.at(top, which, np.where(chosen, values, 0.0))
+    np.add.at(bottom, which, chosen.astype(float))
+    counts = redraws(len(top), draws=draws, seed=seed)
+    found = divide(top.sum(axis=0), bottom.sum(axis=0))
+    drawn = divide(counts @ top, counts @ bottom)
+    each = [_estimate(value, column) for value, column in zip(found, drawn.T, strict=True)]
+    return np.array([[e.value for e in each], [e.low for e in each], [e.high for e in each]])
+
+
 def _paired(
     compare: Callable[[Floats, Floats], Floats],
     sums: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.ArrayLike],
