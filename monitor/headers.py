@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import JsonValue
 from transformers import PreTrainedModel
 
 from ..detectors.svar import LayerRange
-from ..detectors.verdict import Calibration
 from .errors import InputError
 from .images import ImageInfo
 from .inputs import PromptBatch
+from .judging import Judge
 from .report import CalibrationSection, Header, ImageSection, LayersSection, ModelSection
 
 
@@ -26,7 +26,7 @@ def headers(
     name: str,
     tokenizer: Any,
     layers: LayerRange,
-    calibration: Calibration | None,
+    judge: Judge | None,
 ) -> Iterator[Header]:
     """One header per prompt.
 
@@ -38,7 +38,7 @@ def headers(
         name: what reports call it.
         tokenizer: turns the prompt back into text.
         layers: what SVAR sums over.
-        calibration: what judges the mentions.
+        judge: what judges the mentions, and knows where it may be believed.
 
     Raises:
         InputError: ``images`` has another length than the batch.
@@ -54,20 +54,34 @@ def headers(
         dtype=str(model.dtype).removeprefix("torch."),
         device=str(model.device),
     )
-    judged: CalibrationSection | Literal["uncalibrated"] = "uncalibrated"
-    if calibration is not None:
-        judged = CalibrationSection(name=calibration.name, threshold=calibration.threshold)
     for row, prompt in enumerate(ids):
         info = images[row] if images is not None else None
         # A run of image tokens is one image: its first token stands for it.
         later = image[row] & image[row].roll(1)
         later[0] = False
+        text = str(tokenizer.decode(prompt[real[row] & ~later]))
         yield Header(
             model=described,
-            prompt=str(tokenizer.decode(prompt[real[row] & ~later])),
+            prompt=text,
             image=None if info is None else ImageSection(**asdict(info)),
             image_tokens=int(image[row].sum()),
             settings=settings,
             layers=LayersSection(first=layers.first, last=layers.last, source=layers.source),
-            calibration=judged,
+            calibration="uncalibrated" if judge is None else _section(judge, text, settings),
         )
+
+
+def _section(judge: Judge, prompt: str, settings: dict[str, JsonValue]) -> CalibrationSection:
+    calibration, promise = judge.calibration, judge.calibration.guarantee
+    return CalibrationSection(
+        name=calibration.name,
+        threshold=calibration.threshold,
+        detector=calibration.detector,
+        kind=calibration.kind,
+        timing=calibration.timing,
+        target=None if promise is None else promise.target,
+        level=None if promise is None else promise.level,
+        confidence=None if promise is None else promise.confidence,
+        guarantee=None if promise is None else str(promise),
+        limits=judge.limits(prompt, settings),
+    )

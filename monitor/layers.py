@@ -21,7 +21,8 @@ def choose_layers(
         asked: the user's range, or its text such as ``"5-18"``.
         name: the model's name, under which a range may have been published.
         anatomy: says how deep the model is, and which of its layers have attention.
-        calibration: a detector that holds for its own layers alone.
+        calibration: its range is the default; one that sees nothing but that range judges by the
+            very sum, and then no other may be asked for.
 
     Raises:
         ValueError: the text is no range, or the range leaves the model.
@@ -48,6 +49,7 @@ def choose_layers(
     if (
         calibration is not None
         and needed is not None
+        and judges_by_range(calibration)
         and (needed.first, needed.last) != (found.first, found.last)
     ):
         raise ModelError(
@@ -55,3 +57,8 @@ def choose_layers(
             f"{found}. Leave layers out, or calibrate for them."
         )
     return found
+
+
+def judges_by_range(calibration: Calibration) -> bool:
+    """Whether it judges by SVAR over its range, and by nothing else in the model."""
+    return calibration.layers is not None and calibration.watched == calibration.layers.layers

@@ -18,12 +18,18 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
+from ..detectors.calibrated import CalibratedDetector
+from ..detectors.presets import provisional_threshold
+from ..detectors.sealed import ArtifactError
 from ..detectors.threshold import SvarThreshold
 from ..detectors.verdict import Calibration
 from .errors import ModelError
 
 SMALL: Final = "small"
 """The name of the model that ships with the package."""
+
+CALIBRATION: Final = "calibration"
+"""The folder in a checkpoint's folder that holds its calibration."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +40,8 @@ class Loaded:
         model: in evaluation mode, on its device.
         processor: its processor.
         lexicon: name of the lexicon that fits what it was trained on.
-        calibration: the calibration that comes with it, if any does.
+        calibration: the calibration that comes with it, or the provisional threshold of a model
+            whose mean SVAR was published, if there is either.
     """
 
     model: PreTrainedModel
@@ -58,6 +65,7 @@ def load(
 
     Raises:
         ModelError: nothing is there, it is damaged, or it is not an image-text-to-text model.
+        ArtifactError: the calibration in its folder cannot be read.
     """
     if str(name_or_folder) == SMALL:
         from .small import small_model, small_model_folder
@@ -87,15 +95,25 @@ def load(
             f"{name!r} must come with a processor for text and images, it has a "
             f"{type(found).__name__}. Save the model's processor beside it."
         )
-    return Loaded(_placed(loaded, device), found, "coco", _calibration(Path(name)))
+    own = _calibration(Path(name)) or _provisional(name, config)
+    return Loaded(_placed(loaded, device), found, "coco", own)
 
 
 def _calibration(folder: Path) -> Calibration | None:
-    """The threshold that lies beside a checkpoint, if one does."""
+    """The calibration that lies beside a checkpoint, else the chosen threshold, if one does."""
     try:
+        if (folder / CALIBRATION).is_dir():
+            return CalibratedDetector.load(folder / CALIBRATION)
         return SvarThreshold.load(folder)
+    except ArtifactError:
+        raise
     except ValueError as error:
         raise ModelError(str(error)) from error
+
+
+def _provisional(name: str, config: PreTrainedConfig) -> Calibration | None:
+    depth = getattr(config.get_text_config(), "num_hidden_layers", None)
+    return provisional_threshold(name, depth) if isinstance(depth, int) else None
 
 
 def _check_kind(name: str, config: PreTrainedConfig) -> None:

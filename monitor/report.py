@@ -12,7 +12,10 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, TypeAdapter
 
 from ..detectors.evidence import Evidence
+from ..detectors.guarantee import Target
+from ..detectors.mentions import Timing
 from ..detectors.svar import LayerRange, Source, svar
+from ..detectors.verdict import Kind
 from .events import End, Event, Mention, Token, Verdict, Word
 
 VERSION: Final = 1
@@ -59,10 +62,34 @@ class LayersSection(_Section):
 
 
 class CalibrationSection(_Section):
-    """What turned measurements into scores."""
+    """What turned measurements into scores, and what may be believed of them.
+
+    Reports of earlier releases have its name and threshold alone.
+    """
 
     name: str
-    threshold: Number = Field(description="A mention is flagged from this score on.")
+    threshold: Number = Field(
+        description="A mention is flagged from this score on; null: no valid one, none is flagged."
+    )
+    detector: str | None = Field(default=None, description="What scored the mentions.")
+    kind: Kind | None = Field(
+        default=None,
+        description="calibrated: fitted to labelled mentions; provisional: a chosen threshold.",
+    )
+    timing: Timing | None = Field(
+        default=None,
+        description="The latest row it read: the one that predicts a mention's first sub-token, "
+        "or the one after.",
+    )
+    target: Target | None = Field(default=None, description="What is promised, if anything.")
+    level: Number = Field(default=None, description="The share promised, 0..1.")
+    confidence: Number = Field(
+        default=None, description="How sure the promise is, 0..1, over calibration images."
+    )
+    guarantee: str | None = Field(default=None, description="The promise in words.")
+    limits: tuple[str, ...] = Field(
+        default=(), description="What the promise and the scores do not cover in this caption."
+    )
 
 
 class TokenSection(_Section):
@@ -93,6 +120,13 @@ class MentionSection(_Section):
     threshold: Number
     flagged: bool
     action: Literal["keep", "flag"]
+    probability: Number = Field(
+        default=None, description="Calibrated probability that the object is hallucinated, 0..1."
+    )
+    prior: Number = Field(default=None, description="What the text alone says, log-odds.")
+    evidence: Number = Field(
+        default=None, description="What the model's inside adds to it, log-odds."
+    )
 
 
 class TimingsSection(_Section):
@@ -259,6 +293,9 @@ class ReportBuilder:
             threshold=None if verdict is None else verdict.threshold,
             flagged=flagged,
             action="flag" if flagged else "keep",
+            probability=None if verdict is None else verdict.probability,
+            prior=None if verdict is None else verdict.prior,
+            evidence=None if verdict is None else verdict.evidence,
         )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
 from transformers.generation.streamers import BaseStreamer
 
+from ..detectors.calibrated import CalibratedDetector
 from ..detectors.svar import LayerRange
 from ..detectors.verdict import Calibration
 from .anatomy import Anatomy
@@ -23,7 +24,8 @@ from .events import Event
 from .headers import headers
 from .images import ImageInfo
 from .inputs import input_ids, read_prompts
-from .layers import choose_layers
+from .judging import Judge
+from .layers import choose_layers, judges_by_range
 from .lens import Lens, lens_parts
 from .lexicon import Lexicon
 from .loading import load
@@ -72,7 +74,10 @@ class Monitor:
     Args:
         model: an image-text-to-text model of transformers, with its weights.
         processor: the model's processor.
-        calibration: judges mentions; without one they are measured and never flagged.
+        calibration: judges mentions: a calibration, or the folder that ``sightline calibrate fit``
+            wrote. Without one mentions are measured and never flagged.
+        allow_other_model: use a calibration although it was made on other weights of this
+            architecture; every report says so.
         layers: what SVAR sums over: a range, or its text such as ``"5-18"``. By default the
             calibration's, else the one the paper gives for this model, else that one scaled to the
             model's depth.
@@ -87,7 +92,9 @@ class Monitor:
         name: what reports call the model; by default the name it was loaded from.
 
     Raises:
-        ModelError: the model cannot be watched, or the processor has no tokenizer.
+        ModelError: the model cannot be watched, the processor has no tokenizer, or the calibration
+            was made for another model.
+        ArtifactError: the calibration's folder cannot be read.
         ValueError: the layer range is not one of the model's, or the spaCy pipeline tags no parts
             of speech.
         LexiconError: the lexicon cannot be read.
@@ -98,7 +105,8 @@ class Monitor:
         model: PreTrainedModel,
         processor: ProcessorMixin,
         *,
-        calibration: Calibration | None = None,
+        calibration: Calibration | str | Path | None = None,
+        allow_other_model: bool = False,
         layers: LayerRange | str | None = None,
         lexicon: Lexicon | str | Path = "coco",
         spacy_pipeline: Language | None = None,
@@ -123,7 +131,6 @@ class Monitor:
         self.model = model
         self.processor = processor
         self.tokenizer = tokenizer
-        self.calibration = calibration
         self.name = name or getattr(model.config, "name_or_path", "") or type(model).__name__
         try:
             self.anatomy = anatomy if anatomy is not None else Anatomy.of(model)
@@ -132,15 +139,33 @@ class Monitor:
                 f"{error} A monitor takes what you pass there as "
                 f"Monitor(..., anatomy=Anatomy.of(model, ...))."
             ) from error
+        if isinstance(calibration, (str, Path)):
+            calibration = CalibratedDetector.load(calibration)
+        self.calibration = calibration
         self.layers = choose_layers(
             layers, name=self.name, anatomy=self.anatomy, calibration=calibration
         )
         self.lexicon = lexicon if isinstance(lexicon, Lexicon) else Lexicon.load(lexicon)
+        self._judge: Judge | None = None
+        needed: set[int] = set()
+        if calibration is not None:
+            self._judge = Judge.of(
+                calibration,
+                model=model,
+                processor=processor,
+                anatomy=self.anatomy,
+                name=self.name,
+                lexicon=self.lexicon.name,
+                allow_other_model=allow_other_model,
+            )
+            needed = set(calibration.watched)
         self.on_nonfinite: Literal["raise", "record"] = on_nonfinite
-        self._watched = None if watch_layers == "all" else self.layers.layers
+        self._watched: tuple[int, ...] | None = None
+        if watch_layers == "range":
+            self._watched = tuple(sorted(needed | set(self.layers.layers)))
         self._patches = patches
-        self._lens = lens
-        if lens:
+        self._lens = lens or (calibration is not None and calibration.lens)
+        if self._lens:
             lens_parts(self.anatomy)  # a model without them is refused now
         self._pipeline = spacy_pipeline
         self._detokenizer = Detokenizer(tokenizer)
@@ -164,17 +189,19 @@ class Monitor:
             device: where the model runs; the CPU by default.
             dtype: of the weights; by default what the checkpoint says.
             lexicon: by default ``"small"`` for the small model and ``"coco"`` for others.
-            options: of :class:`Monitor`. A calibration that comes with the model is used unless
-                another one, ``None`` or other layers are asked for.
+            options: of :class:`Monitor`. The calibration that comes with the model, in its folder
+                ``calibration/``, or the provisional threshold of a model whose mean SVAR was
+                published, is used unless another one or ``None`` is asked for. A threshold on
+                SVAR also gives way to other layers.
 
         Raises:
             ModelError: nothing is there, or it is not an image-text-to-text model.
         """
         loaded = load(name_or_folder, device=device, dtype=dtype)
         options.setdefault("name", str(name_or_folder))
-        if options.get("layers") is None:
-            # The model's own calibration holds for its own layers alone.
-            options.setdefault("calibration", loaded.calibration)
+        own = loaded.calibration
+        if options.get("layers") is None or own is None or not judges_by_range(own):
+            options.setdefault("calibration", own)
         return cls(
             loaded.model,
             loaded.processor,
@@ -248,7 +275,7 @@ class Monitor:
                     name=self.name,
                     tokenizer=self.tokenizer,
                     layers=self.layers,
-                    calibration=self.calibration,
+                    judge=self._judge,
                 )
             ),
             caption=self._caption,
