@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..detectors.mentions import Mentions
+from .collected import CollectedCaption
+from .columns import arrow, caption_rows, caption_schema, mention_schema, mentions_of, rows_of
+from .folder import (
+    TableError,
+    TableHeader,
+    TableInfo,
+    part_numbers,
+    read_header,
+    read_part,
+    write_new,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class TableInfo:
-    """What the mentions of a table have in common.
-
-    Attributes:
-        model: name or folder that the model was loaded from.
-        revision: commit or content hash of its weights; empty if unknown.
-        architecture: class of the model.
-        num_layers: decoder layers of the model.
-        num_heads: attention heads of each.
-        prompt: the question.
-        settings: options given to ``generate``, as in reports.
-        lexicon: name of the lexicon that found the objects.
-        annotations: SHA-256 of the annotations file.
-        lens: whether internal confidence and contributions were recorded.
-    """
-
-    model: str
-    revision: str
-    architecture: str
-    num_layers: int
-    num_heads: int
-    prompt: str
-    settings: dict[str, object]
-    lexicon: str
-    annotations: str
-    lens: bool
+__all__ = ["CalibrationTable", "TableCaption", "TableError", "TableInfo", "read_captions"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +38,7 @@ class CalibrationTable:
         labels: int64 ``[n]``; 1 where the image holds no such object.
         images: int64 ``[n]``, position in ``image_ids`` of the image that each mention describes.
         image_ids: every captioned image, those whose captions name no object included.
+        unlabelled: mentions left out, because the annotations do not cover their kind of object.
     """
 
     info: TableInfo
@@ -56,6 +46,7 @@ class CalibrationTable:
     labels: npt.NDArray[np.int64]
     images: npt.NDArray[np.int64]
     image_ids: tuple[str, ...]
+    unlabelled: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,4 +67,205 @@ class CalibrationTable:
             labels=self.labels[kept],
             images=position[self.images[kept]],
             image_ids=tuple(self.image_ids[i] for i in chosen),
+        )
+
+    @property
+    def data_hash(self) -> str:
+        """SHA-256 of the content, hexadecimal: the same in whatever order the images come.
+
+        It covers everything that a detector can be fitted on, and the settings it came about
+        under. How long captioning took is no content.
+        """
+        order = sorted(range(len(self.image_ids)), key=lambda i: by_number(self.image_ids[i]))
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        rows = np.lexsort((self.mentions.index, rank[self.images]))
+        whole = hashlib.sha256()
+        mentions = self.mentions
+        heading = [asdict(self.info), mentions.layers, [self.image_ids[i] for i in order]]
+        whole.update(json.dumps(heading, sort_keys=True).encode())
+        whole.update(json.dumps(mentions.object[rows].tolist()).encode())
+        columns = [self.labels, rank[self.images]]
+        columns += [getattr(mentions, field.name) for field in fields(mentions)[2:]]
+        for column in columns:
+            kind = "<i8" if column.dtype.kind in "iu" else "<f4"
+            values = np.ascontiguousarray(column[rows], dtype=kind)
+            if kind == "<f4":
+                values[np.isnan(values)] = np.nan  # there are many NaNs; one stands for all
+            whole.update(values.tobytes())
+        return whole.hexdigest()
+
+    @classmethod
+    def load(cls, folder: str | Path) -> CalibrationTable:
+        """Read the folder that ``sightline calibrate collect`` or ``merge`` wrote.
+
+        Mentions that could not be labelled and images that could not be captioned are left out.
+
+        Raises:
+            TableError: there is no table, it is of a later version, a part is truncated, damaged or
+                of another table, or an image is there twice.
+            SightlineError: pyarrow is not installed.
+        """
+        folder = Path(folder)
+        header = read_header(folder)
+        captions, rows = _all_parts(folder, header)
+        failed = captions["error"].is_valid().to_pylist()
+        known = captions["image_id"].to_pylist()
+        _refuse_repeats(known, folder)
+        ids = [image_id for image_id, bad in zip(known, failed, strict=True) if not bad]
+        image_ids = tuple(sorted(ids, key=by_number))
+        position = {image_id: place for place, image_id in enumerate(image_ids)}
+        try:
+            images = np.array([position[i] for i in rows["image_id"].to_pylist()], np.int64)
+        except KeyError as error:
+            raise TableError(
+                f"Every mention in {folder} must be of a captioned image, {error} is none. The "
+                f"table was changed by hand: collect it again."
+            ) from error
+        mentions = mentions_of(rows, layers=header.layers, heads=header.info.num_heads)
+        labelled = rows["label"].is_valid().to_numpy()
+        order = np.lexsort((mentions.index, images))
+        order = order[labelled[order]]
+        labels = rows["label"].fill_null(-1).to_numpy().astype(np.int64)
+        return cls(
+            info=header.info,
+            mentions=mentions.take(order),
+            labels=labels[order],
+            images=images[order],
+            image_ids=image_ids,
+            unlabelled=int((~labelled).sum()),
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write the table in the format that :meth:`load` reads; its captions' texts are unknown.
+
+        Raises:
+            TableError: the folder holds anything.
+            SightlineError: pyarrow is not installed.
+        """
+        counts = np.bincount(self.images, minlength=len(self.image_ids))
+        captions = caption_rows([CollectedCaption(i, "", ()) for i in self.image_ids])
+        place = captions.schema.get_field_index("mentions")
+        field = captions.schema.field(place)
+        captions = captions.set_column(place, field, arrow().array(counts, field.type))
+        rows = rows_of(
+            self.mentions,
+            image_ids=[self.image_ids[i] for i in self.images],
+            labels=self.labels.tolist(),
+            spans=[(None, None, None)] * len(self),
+        )
+        header = TableHeader(self.info, self.mentions.layers, finished=True)
+        write_new(Path(folder), header, iter([(captions, rows)]))
+
+    @classmethod
+    def concatenate(cls, tables: Sequence[CalibrationTable]) -> CalibrationTable:
+        """One table of several, of the same model, prompt, settings, lexicon and annotations.
+
+        Raises:
+            TableError: there is none, they differ, or an image is in two of them.
+        """
+        if not tables:
+            raise TableError("At least one table is needed, got none.")
+        first = tables[0]
+        for other in tables[1:]:
+            wrong = first.info.differences(other.info)
+            if wrong:
+                raise TableError(
+                    f"Tables must come of the same model, prompt and annotations, differ in "
+                    f"{'; '.join(wrong)}."
+                )
+        image_ids = tuple(i for table in tables for i in table.image_ids)
+        _refuse_repeats(image_ids, "the tables")
+        offsets = np.cumsum([0, *(len(table.image_ids) for table in tables)])
+        columns = {
+            field.name: np.concatenate([getattr(table.mentions, field.name) for table in tables])
+            for field in fields(Mentions)[1:]
+        }
+        return cls(
+            info=first.info,
+            mentions=Mentions(layers=first.mentions.layers, **columns),
+            labels=np.concatenate([table.labels for table in tables]),
+            images=np.concatenate(
+                [table.images + offset for table, offset in zip(tables, offsets, strict=False)]
+            ),
+            image_ids=image_ids,
+            unlabelled=sum(table.unlabelled for table in tables),
+        )
+
+
+def by_number(image_id: str) -> tuple[int, str]:
+    """Sorts image ids; those that are numbers, by number."""
+    return len(image_id), image_id
+
+
+@dataclass(frozen=True, slots=True)
+class TableCaption:
+    """A caption of a table, without the evidence of its mentions.
+
+    Attributes:
+        image_id: as in the annotations.
+        file: name of the image file.
+        truth: canonical names of the objects in the image, in order of the alphabet.
+        objects: canonical names of the objects that the caption mentions, in order.
+        labels: of each, 1 where the image holds no such object, ``None`` where that is not known.
+        text: the caption; ``None`` where the image could not be captioned.
+        tokens: generated tokens, the end token included.
+        finish: ``eos``, ``length`` or ``stopped``; ``None`` where there is no caption.
+        seconds: from the start of its batch to its end.
+        error: where it could not be captioned, what happened.
+    """
+
+    image_id: str
+    file: str
+    truth: tuple[str, ...]
+    objects: tuple[str, ...]
+    labels: tuple[int | None, ...]
+    text: str | None
+    tokens: int
+    finish: str | None
+    seconds: float | None
+    error: str | None
+
+
+def read_captions(folder: str | Path) -> tuple[TableCaption, ...]:
+    """The captions of a table, by image, those that failed included.
+
+    Raises:
+        TableError: as :meth:`CalibrationTable.load`.
+    """
+    folder = Path(folder)
+    captions, mentions = _all_parts(folder, read_header(folder))
+    named: dict[str, list[tuple[int, str, int | None]]] = {}
+    columns = (mentions[name].to_pylist() for name in ("image_id", "index", "object", "label"))
+    for image_id, *mention in zip(*columns, strict=True):
+        named.setdefault(image_id, []).append(tuple(mention))
+    found = []
+    for row in captions.drop_columns("mentions").to_pylist():
+        mentioned = sorted(named.get(row["image_id"], ()), key=lambda mention: mention[0])
+        row["truth"] = tuple(row["truth"])
+        row["objects"] = tuple(name for _, name, _ in mentioned)
+        row["labels"] = tuple(label for _, _, label in mentioned)
+        found.append(TableCaption(**row))
+    return tuple(sorted(found, key=lambda one: by_number(one.image_id)))
+
+
+def _all_parts(folder: Path, header: TableHeader) -> tuple[Any, Any]:
+    parts = [read_part(folder, number, header) for number in part_numbers(folder)]
+    shape = (len(header.layers), header.info.num_heads)
+    captions = [caption_schema().empty_table(), *(captions for captions, _ in parts)]
+    mentions = [mention_schema(*shape).empty_table(), *(mentions for _, mentions in parts)]
+    return _joined(captions), _joined(mentions)
+
+
+def _joined(tables: Sequence[Any]) -> Any:
+    return arrow().concat_tables([table.replace_schema_metadata(None) for table in tables])
+
+
+def _refuse_repeats(image_ids: Sequence[str], where: object) -> None:
+    if len(set(image_ids)) < len(image_ids):
+        seen: set[str] = set()
+        twice = sorted({i for i in image_ids if i in seen or seen.add(i)})  # type: ignore[func-returns-value]
+        raise TableError(
+            f"Every image may be there once, {len(twice)} are in {where} twice: "
+            f"{', '.join(twice[:5])}. Remove one of the two tables, or collect with --shard."
         )

@@ -1,0 +1,258 @@
+"""Captions held-out images through the monitor, and keeps what it saw of every object mention."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ..monitor.errors import ImageError, InputError, SightlineError
+from ..monitor.identity import identity
+from ..monitor.images import MAX_PIXELS, OpenedImage, find_images, open_image
+from ..monitor.options import DecodingOptions
+from ..monitor.session import Monitor
+from .annotations import AnnotationError, Annotations
+from .collected import CaptionGatherer, CollectedCaption
+from .folder import Share, TableFolder, TableHeader, TableInfo
+from .table import by_number
+
+_TOO_MANY: Final = 3
+"""So many images in a row that fail are not what is wrong."""
+
+
+class CollectError(SightlineError, RuntimeError):
+    """The model captions nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An image to caption: its id in the annotations and its file."""
+
+    image_id: str
+    path: Path
+
+
+def find_sources(folder: Path, annotations: Annotations) -> tuple[Source, ...]:
+    """The images of a folder, by id: the order in which they are captioned.
+
+    Raises:
+        InputError: there is no image, one is not annotated, or two have the same id.
+    """
+    if not folder.is_dir():
+        raise InputError(f"Images must be in a folder, {folder} is none. Check the path.")
+    files = find_images([folder])
+    if not files:
+        raise InputError(f"{folder} holds no image files. Give the folder that holds them.")
+    found: dict[str, Path] = {}
+    unknown: list[str] = []
+    for path in files:
+        try:
+            image_id = annotations.find(path)
+        except AnnotationError:
+            unknown.append(path.name)
+            continue
+        if image_id in found:
+            raise InputError(
+                f"Every image must have an id of its own, {found[image_id].name} and {path.name} "
+                f"both have {image_id!r} in {annotations.source}. Remove one of them."
+            )
+        found[image_id] = path
+    if unknown:
+        listed = ", ".join(unknown[:5]) + ", ..." * (len(unknown) > 5)
+        raise InputError(
+            f"Every image must be annotated, {len(unknown):,} of {len(files):,} in {folder} are "
+            f"not in {annotations.source}: {listed}. Move them elsewhere, or give the annotations "
+            f"that cover them."
+        )
+    return tuple(Source(i, found[i]) for i in sorted(found, key=by_number))
+
+
+def deal(
+    sources: Sequence[Source], *, number: int, of: int, batch_size: int
+) -> tuple[tuple[Source, ...], Share]:
+    """One share of the images: every ``of``-th batch, so that shares batch as the whole does.
+
+    Args:
+        sources: all images.
+        number: which share, from 1.
+        of: how many shares there are.
+        batch_size: images captioned at once.
+    """
+    ids = json.dumps([batch_size, [source.image_id for source in sources]])
+    share = Share(number, of, len(sources), hashlib.sha256(ids.encode()).hexdigest())
+    batches = _batches(sources, batch_size)[number - 1 :: of]
+    return tuple(source for batch in batches for source in batch), share
+
+
+class Collector:
+    """Captions images with one model and one question, greedily.
+
+    Args:
+        monitor: watches all layers.
+        annotations: what is in the images; of the monitor's lexicon.
+        prompt: the question.
+        max_new_tokens: where captions are cut.
+        batch_size: images captioned at once.
+        max_pixels: the largest image that is opened.
+        lens: whether the monitor reads the image through the logit lens.
+    """
+
+    def __init__(
+        self,
+        monitor: Monitor,
+        annotations: Annotations,
+        *,
+        prompt: str,
+        max_new_tokens: int,
+        batch_size: int,
+        max_pixels: int = MAX_PIXELS,
+        lens: bool = False,
+    ) -> None:
+        self._monitor = monitor
+        self._annotations = annotations
+        self._prompt = prompt
+        self._batch_size = batch_size
+        self._max_pixels = max_pixels
+        # Without sampling, a caption that is written again after a stop is the same caption.
+        self._options: dict[str, Any] = {"do_sample": False, "max_new_tokens": max_new_tokens}
+        self._lens = lens
+        self._failures = 0  # images that failed since one was captioned
+
+    def header(self, share: Share) -> TableHeader:
+        """What the table of a share says of itself."""
+        monitor = self._monitor
+        who = identity(monitor.model, monitor.name, anatomy=monitor.anatomy)
+        known = DecodingOptions.of(monitor.model, self._options, prompt_length=0)
+        info = TableInfo(
+            model=who.name,
+            revision=who.revision,
+            architecture=who.architecture,
+            num_layers=who.num_layers,
+            num_heads=who.num_heads,
+            prompt=self._prompt,
+            settings=dict(known.settings),
+            lexicon=monitor.lexicon.name,
+            annotations=self._annotations.sha256,
+            lens=self._lens,
+        )
+        return TableHeader(info, monitor.anatomy.layers, share)
+
+    def run(
+        self,
+        sources: Sequence[Source],
+        folder: TableFolder,
+        *,
+        on_captions: Callable[[Sequence[CollectedCaption]], object] = lambda _: None,
+    ) -> None:
+        """Caption all images that are not in the table, and add them to it, batch by batch.
+
+        An image that cannot be captioned is recorded as such and stops no other.
+
+        Args:
+            sources: the images of the share.
+            folder: entered.
+            on_captions: called with each part once it is in the table.
+
+        Raises:
+            CollectError: several images in a row could be read, but not captioned.
+            TableError: the table is damaged.
+            OSError: it cannot be written.
+        """
+        done = folder.done()
+        left = [source for source in sources if source.image_id not in done]
+        for batch in self._opened(left):
+            captions = self._captions(batch)
+            folder.write(captions)
+            on_captions(captions)
+        folder.finish()
+
+    def _opened(
+        self, sources: Sequence[Source]
+    ) -> Iterator[list[tuple[Source, OpenedImage | ImageError]]]:
+        """Batches of decoded images; the next one is decoded while the model is busy."""
+
+        def read(batch: Sequence[Source]) -> list[tuple[Source, OpenedImage | ImageError]]:
+            return [(source, self._open(source)) for source in batch]
+
+        with ThreadPoolExecutor(1, thread_name_prefix="sightline-images") as reader:
+            batches = _batches(sources, self._batch_size)
+            coming = reader.submit(read, batches[0]) if batches else None
+            for later in [*batches[1:], None]:
+                assert coming is not None
+                ready = coming.result()
+                coming = reader.submit(read, later) if later is not None else None
+                yield ready
+                if coming is None:
+                    return
+
+    def _open(self, source: Source) -> OpenedImage | ImageError:
+        try:
+            return open_image(source.path, max_pixels=self._max_pixels)
+        except ImageError as error:
+            return error
+
+    def _captions(
+        self, batch: Sequence[tuple[Source, OpenedImage | ImageError]]
+    ) -> list[CollectedCaption]:
+        """Captions of all, in order; those of images that cannot be captioned say why."""
+        readable = [(source, one) for source, one in batch if isinstance(one, OpenedImage)]
+        written = {caption.image_id: caption for caption in self._isolated(readable)}
+        for source, one in batch:
+            if isinstance(one, ImageError):
+                written[source.image_id] = self._failed(source, one)
+        return [written[source.image_id] for source, _ in batch]
+
+    def _isolated(self, batch: Sequence[tuple[Source, OpenedImage]]) -> list[CollectedCaption]:
+        """Captions of a batch; if that fails, of each image alone."""
+        if not batch:
+            return []
+        try:
+            captions = self._written(batch)
+        except Exception as error:  # recorded; whatever one image does must not stop the others
+            if len(batch) == 1:
+                return [self._fail(batch[0][0], error)]
+            return [caption for one in batch for caption in self._isolated([one])]
+        self._failures = 0
+        return captions
+
+    def _fail(self, source: Source, error: Exception) -> CollectedCaption:
+        """The record of an image that failed, unless it is not the images that fail."""
+        self._failures += 1
+        if self._failures == _TOO_MANY:
+            raise CollectError(
+                f"{_TOO_MANY} images in a row could not be captioned, {source.path.name} with "
+                f"{type(error).__name__}: {error} That is not the images' fault. Mend it and start "
+                f"again: collecting continues where it was."
+            ) from error
+        return self._failed(source, error)
+
+    def _written(self, batch: Sequence[tuple[Source, OpenedImage]]) -> list[CollectedCaption]:
+        gatherer = CaptionGatherer(len(batch))
+        inputs = self._monitor.prepare([one.image for _, one in batch], self._prompt)
+        self._monitor.generate(**inputs, on_event=gatherer.add, **self._options)
+        return [
+            gatherer.caption(
+                row,
+                image_id=source.image_id,
+                file=source.path.name,
+                truth=self._annotations.truth(source.image_id),
+                annotated=self._annotations.annotated,
+            )
+            for row, (source, _) in enumerate(batch)
+        ]
+
+    def _failed(self, source: Source, error: Exception) -> CollectedCaption:
+        return CollectedCaption(
+            image_id=source.image_id,
+            file=source.path.name,
+            truth=tuple(sorted(self._annotations.truth(source.image_id))),
+            error=f"{type(error).__name__}: {error}",
+        )
+
+
+def _batches(sources: Sequence[Source], size: int) -> list[Sequence[Source]]:
+    return [sources[start : start + size] for start in range(0, len(sources), size)]

@@ -1,0 +1,411 @@
+"""The folder of a calibration table: whole parts, or none, and what they all have in common.
+
+::
+
+    table/
+      table.json                what all parts share, and what their columns mean
+      captions-000000.parquet   one row per image
+      mentions-000000.parquet   one row per object mention of those captions
+      captions-000001.parquet   ...
+
+A part is there once its captions are: its mentions are written first, and either file appears with
+all its content or not at all. Whatever stops a writer, what it leaves is a table, of fewer images.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+
+from ..monitor.errors import SightlineError
+from .collected import CollectedCaption
+from .columns import CAPTIONS, MENTIONS, arrow, caption_rows, mention_rows
+
+FORMAT: Final = "sightline-calibration-table"
+VERSION: Final = 1
+HEADER: Final = "table.json"
+_LOCK: Final = ".lock"
+_PART: Final = re.compile(r"captions-(\d{6,})\.parquet")
+_LIBRARIES: Final = ("sightline", "torch", "transformers")
+
+
+class TableError(SightlineError, ValueError):
+    """A calibration table that cannot be read, continued or merged."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """What the mentions of a table have in common.
+
+    Attributes:
+        model: name or folder that the model was loaded from.
+        revision: commit or content hash of its weights; empty if unknown.
+        architecture: class of the model.
+        num_layers: decoder layers of the model.
+        num_heads: attention heads of each.
+        prompt: the question.
+        settings: options given to ``generate``, as in reports.
+        lexicon: name of the lexicon that found the objects.
+        annotations: SHA-256 of the annotations file.
+        lens: whether internal confidence and contributions were recorded.
+    """
+
+    model: str
+    revision: str
+    architecture: str
+    num_layers: int
+    num_heads: int
+    prompt: str
+    settings: dict[str, object]
+    lexicon: str
+    annotations: str
+    lens: bool
+
+    def differences(self, other: TableInfo) -> tuple[str, ...]:
+        """What is not the same, each as a short text, this one's value first."""
+        return tuple(
+            f"{field.name}: {_short(getattr(self, field.name))} and "
+            f"{_short(getattr(other, field.name))}"
+            for field in fields(self)
+            if getattr(self, field.name) != getattr(other, field.name)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which images a folder was to hold.
+
+    Attributes:
+        number: which share of them, from 1.
+        of: how many shares there are.
+        images: how many images there are in all shares together.
+        dealt: SHA-256 of how they were dealt out, batch by batch: shares that were dealt from
+            other images, or in batches of another size, would overlap and leave gaps.
+    """
+
+    number: int = 1
+    of: int = 1
+    images: int = 0
+    dealt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableHeader:
+    """What ``table.json`` says.
+
+    Attributes:
+        info: what the mentions have in common.
+        layers: the decoder layers watched, counted from 0, ascending.
+        share: which images were to be captioned.
+        finished: whether all of them were.
+    """
+
+    info: TableInfo
+    layers: tuple[int, ...]
+    share: Share = Share()
+    finished: bool = False
+
+    def to_json(self) -> str:
+        """The content of the file."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "info": asdict(self.info),
+                "layers": list(self.layers),
+                "share": asdict(self.share),
+                "finished": self.finished,
+                "columns": {"mentions": MENTIONS, "captions": CAPTIONS},
+                "written_by": dict(_versions()),
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+
+    @property
+    def kind(self) -> str:
+        """SHA-256 of what a part must share with the table: each part carries it."""
+        shared = json.dumps([asdict(self.info), list(self.layers)], sort_keys=True)
+        return hashlib.sha256(shared.encode()).hexdigest()
+
+
+def read_header(folder: Path) -> TableHeader:
+    """What the table in a folder is.
+
+    Raises:
+        TableError: there is none, or it is damaged or of another format or version.
+    """
+    path = folder / HEADER
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise TableError(
+            f"A calibration table is a folder with {HEADER}, {folder} has none. "
+            f"sightline calibrate collect makes one."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise TableError(f"{path} cannot be read: {error}. Collect the table again.") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise TableError(f"{path} does not say that it is a {FORMAT}. Is it the right folder?")
+    if data.get("version") != VERSION:
+        raise TableError(
+            f"{path} is of version {data.get('version')!r}, this sightline reads version "
+            f"{VERSION}. Read it with the sightline that wrote it: "
+            f"{data.get('written_by', {}).get('sightline', 'a later one')}."
+        )
+    try:
+        return TableHeader(
+            info=TableInfo(**data["info"]),
+            layers=tuple(map(int, data["layers"])),
+            share=Share(**data["share"]),
+            finished=bool(data["finished"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise TableError(
+            f"{path} lacks or adds an entry: {error!r}. It was changed by hand: collect again."
+        ) from error
+
+
+def part_numbers(folder: Path) -> tuple[int, ...]:
+    """The numbers of the whole parts in a folder, ascending."""
+    found = (_PART.fullmatch(path.name) for path in folder.iterdir())
+    return tuple(sorted(int(match[1]) for match in found if match))
+
+
+def read_part(folder: Path, number: int, header: TableHeader) -> tuple[Any, Any]:
+    """The captions and the mentions of a part, Arrow tables.
+
+    Raises:
+        TableError: a file is truncated or damaged, or belongs to another table.
+    """
+    captions = _read(_captions(folder, number), header)
+    mentions = _read(_mentions(folder, number), header)
+    expected = sum(captions["mentions"].to_pylist())
+    if len(mentions) != expected:
+        raise TableError(
+            f"{_mentions(folder, number)} must hold the {expected} mentions of its captions, holds "
+            f"{len(mentions)}. {_again(folder, number)}"
+        )
+    return captions, mentions
+
+
+def write_new(folder: Path, header: TableHeader, parts: Iterator[tuple[Any, Any]]) -> None:
+    """Write a table whose parts are known: captions and mentions, Arrow tables.
+
+    Raises:
+        TableError: the folder holds anything.
+        OSError: it cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise TableError(f"{folder} must be a new or empty folder. Choose another.")
+    folder.mkdir(parents=True, exist_ok=True)
+    # The header comes last: without it, what a stopped writer leaves is no table.
+    for number, (captions, mentions) in enumerate(parts):
+        _write(_mentions(folder, number), mentions, header)
+        _write(_captions(folder, number), captions, header)
+    _write_text(folder / HEADER, header.to_json())
+
+
+class TableFolder:
+    """A table that is being collected, by one process at a time.
+
+    Used as a context manager: it holds the folder's lock, which ends with the process whatever
+    ends it.
+
+    Args:
+        folder: a new or empty one, or one in which the same collection was begun.
+        header: of the collection.
+
+    Raises:
+        TableError: on entering, if the folder holds something else, a table of another model,
+            prompt, annotations or share, or is written by another process.
+    """
+
+    def __init__(self, folder: Path, header: TableHeader) -> None:
+        self.folder = folder
+        self.header = header
+        self._lock = FileLock(folder / _LOCK)
+        self._next = 0
+
+    def __enter__(self) -> TableFolder:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise TableError(f"{self.folder} must be a folder, it is a file. Choose another.")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(blocking=False)
+        except Timeout as error:
+            raise TableError(
+                f"Another process is writing {self.folder}. Wait for it, or give each process a "
+                f"folder of its own and its --shard, and merge them in the end."
+            ) from error
+        except OSError as error:
+            raise TableError(f"{self.folder} cannot be written: {error}.") from error
+        try:
+            self._begin()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+    def done(self) -> frozenset[str]:
+        """The images that are in the table, those that failed included.
+
+        Raises:
+            TableError: a part is damaged.
+        """
+        found: list[str] = []
+        for number in part_numbers(self.folder):
+            captions, _ = read_part(self.folder, number, self.header)
+            found += captions["image_id"].to_pylist()
+        return frozenset(found)
+
+    def write(self, captions: Sequence[CollectedCaption]) -> None:
+        """Add a part: all of these captions, or none of them, will be in the table."""
+        heads = self.header.info.num_heads
+        mentions = mention_rows(captions, layers=len(self.header.layers), heads=heads)
+        _write(_mentions(self.folder, self._next), mentions, self.header)
+        _write(_captions(self.folder, self._next), caption_rows(captions), self.header)
+        self._next += 1
+
+    def finish(self) -> None:
+        """Note that every image of the share is in the table."""
+        self.header = replace(self.header, finished=True)
+        _write_text(self.folder / HEADER, self.header.to_json())
+
+    def _begin(self) -> None:
+        path = self.folder / HEADER
+        if path.exists():
+            before = read_header(self.folder)
+            self._check(before)
+        elif any(entry.name != _LOCK and not _draft(entry) for entry in self.folder.iterdir()):
+            raise TableError(
+                f"{self.folder} must be new, empty or a table that was begun, it holds other "
+                f"files. Choose another folder."
+            )
+        self.header = replace(self.header, finished=False)
+        _write_text(path, self.header.to_json())
+        numbers = part_numbers(self.folder)
+        whole = {_mentions(self.folder, number) for number in numbers}
+        for entry in self.folder.iterdir():
+            if _draft(entry) or (entry.name.startswith("mentions-") and entry not in whole):
+                entry.unlink()
+        self._next = max(numbers, default=-1) + 1
+
+    def _check(self, before: TableHeader) -> None:
+        wrong = list(before.info.differences(self.header.info))
+        if before.layers != self.header.layers:
+            wrong.append(f"layers: {before.layers} and {self.header.layers}")
+        now = self.header.share
+        if (before.share.number, before.share.of) != (now.number, now.of):
+            wrong.append(
+                f"shard: {before.share.number}/{before.share.of} and {now.number}/{now.of}"
+            )
+        elif now.of > 1 and before.share != now:
+            wrong.append("images or batch size, by which shards are dealt")
+        if wrong:
+            raise TableError(
+                f"{self.folder} holds a table that was begun with other settings ("
+                f"{'; '.join(wrong)}). Start with the settings it was begun with to continue it, "
+                f"or choose another folder."
+            )
+
+
+def _captions(folder: Path, number: int) -> Path:
+    return folder / f"captions-{number:06d}.parquet"
+
+
+def _mentions(folder: Path, number: int) -> Path:
+    return folder / f"mentions-{number:06d}.parquet"
+
+
+def _draft(path: Path) -> bool:
+    return path.name.startswith(".") and path.name.endswith(".part")
+
+
+@contextlib.contextmanager
+def _drafted(path: Path) -> Iterator[Path]:
+    """A draft that takes the place of ``path`` once it is written and on the disk."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        yield draft
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # the new name must survive, too; elsewhere folders cannot be synced
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with _drafted(path) as draft:
+        draft.write_text(text + "\n", encoding="utf-8")
+
+
+def _write(path: Path, rows: Any, header: TableHeader) -> None:
+    pa = arrow()
+    rows = rows.replace_schema_metadata({FORMAT: header.kind})
+    with _drafted(path) as draft:
+        pa.parquet.write_table(
+            rows, draft, compression="zstd", compression_level=1, write_page_checksum=True
+        )
+
+
+def _read(path: Path, header: TableHeader) -> Any:
+    pa = arrow()
+    again = _again(path.parent, int(path.stem.partition("-")[2]))
+    try:
+        # A whole file, never a data set of its folder; a row group never exceeds a batch.
+        rows = pa.parquet.ParquetFile(path, page_checksum_verification=True).read()
+    except FileNotFoundError as error:
+        raise TableError(f"{path} is missing. {again}") from error
+    except (OSError, pa.ArrowException) as error:
+        raise TableError(f"{path} is truncated or damaged: {error}. {again}") from error
+    found = (rows.schema.metadata or {}).get(FORMAT.encode(), b"").decode()
+    if found != header.kind:
+        raise TableError(f"{path} is a part of another table. {again}")
+    return rows
+
+
+def _again(folder: Path, number: int) -> str:
+    return (
+        f"Delete {_captions(folder, number).name} and {_mentions(folder, number).name} there and "
+        f"collect again with the same settings: only their images are captioned again."
+    )
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for library in _LIBRARIES:
+        try:
+            yield library, version(library)
+        except PackageNotFoundError:  # run from a source tree
+            yield library, "unknown"
