@@ -171,6 +171,11 @@ class Monitor:
         self._detokenizer = Detokenizer(tokenizer)
         self._caption(0)  # reads taggers and lexicon now: nothing of it is left to the first token
 
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What must be known of the calibration's verdicts on this model, one sentence each."""
+        return () if self._judge is None else self._judge.standing
+
     @classmethod
     def from_pretrained(
         cls,

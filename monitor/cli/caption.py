@@ -1,11 +1,11 @@
-"""Caption images and report how much each noun looked at the image."""
+"""Caption images, and report which of the objects named are likely made up."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -23,12 +23,14 @@ TINY: Final = 20_000_000
 Examples:
   sightline caption photo.jpg
   sightline caption photos/ --out reports.jsonl
-  sightline caption photo.jpg --json | jq '.mentions[] | [.word, .svar]'
+  sightline caption photo.jpg --json | jq '.mentions[] | [.word, .probability, .flagged]'
   sightline caption photo.jpg --model llava-hf/llava-1.5-7b-hf --layers 5-18
+  sightline caption photos/ --model my-model/ --calibration artifact/
 
 \b
 Output:
-  On a terminal, the caption as it is written, its nouns coloured by attention to the image.
+  On a terminal, the caption as it is written, its objects coloured by how likely they are made
+  up, or, without a calibration, by attention to the image.
   In a pipe, or with --json, one JSON report a line. Progress and errors go to stderr.
   An image that fails has a line of its own ("kind": "failure") and does not stop the others.
 
@@ -65,6 +67,17 @@ Exit codes:
     "the model, else one scaled to its depth.",
 )
 @click.option(
+    "--calibration",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="What `sightline calibrate fit` wrote for this model; by default the calibration in the "
+    "checkpoint's own folder.",
+)
+@click.option(
+    "--allow-other-model",
+    is_flag=True,
+    help="Use a calibration made on other weights; every report then says so.",
+)
+@click.option(
     "--lexicon",
     metavar="NAME_OR_FILE",
     help="Which words name which object: coco, small or a file.",
@@ -97,6 +110,8 @@ def caption(
     prompt: str | None,
     max_new_tokens: int,
     layers: str | None,
+    calibration: Path | None,
+    allow_other_model: bool,
     lexicon: str | None,
     out: Path | None,
     as_json: bool,
@@ -104,7 +119,7 @@ def caption(
     device: str | None,
     max_pixels: int | None,
 ) -> None:
-    """Caption images, and report how much each noun of the captions looked at the image."""
+    """Caption images, and report which of the objects named are likely made up."""
     from rich.console import Console
 
     from ..images import MAX_PIXELS, find_images
@@ -125,7 +140,14 @@ def caption(
             except OSError as error:
                 raise click.ClickException(f"{out} cannot be written: {error}") from error
         run = CaptionRun(
-            monitor=load_monitor(model, device=device, layers=layers, lexicon=lexicon),
+            monitor=load_monitor(
+                model,
+                device=device,
+                layers=layers,
+                lexicon=lexicon,
+                calibration=calibration,
+                allow_other_model=allow_other_model,
+            ),
             prompt=DEFAULT_PROMPT if prompt is None else prompt,
             max_new_tokens=max_new_tokens,
             max_pixels=max_pixels or MAX_PIXELS,
@@ -142,8 +164,13 @@ def load_monitor(
     device: str | None = None,
     layers: str | None = None,
     lexicon: str | None = None,
+    calibration: Path | None = None,
+    allow_other_model: bool = False,
 ) -> Monitor:
-    """The monitor that the command line asks for; what is wrong with it ends the command."""
+    """The monitor that the command line asks for; what is wrong with it ends the command.
+
+    Without ``calibration`` it has the one that comes with the model, if any does.
+    """
     import torch
     from transformers.utils import logging
 
@@ -153,7 +180,15 @@ def load_monitor(
     if not sys.stderr.isatty() or model == "small":
         logging.disable_progress_bar()
     try:
-        monitor = Monitor.from_pretrained(model, device=device, layers=layers, lexicon=lexicon)
+        options: dict[str, Any] = {} if calibration is None else {"calibration": calibration}
+        monitor = Monitor.from_pretrained(
+            model,
+            device=device,
+            layers=layers,
+            lexicon=lexicon,
+            allow_other_model=allow_other_model,
+            **options,
+        )
     except (SightlineError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     if monitor.model.num_parameters() < TINY:

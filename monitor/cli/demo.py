@@ -37,13 +37,15 @@ Exit codes: 0 done, 1 nothing could be shown, 2 the command line is wrong.
 def demo(out: Path, max_new_tokens: int, count: int | None) -> None:
     """Caption sample images with the small model that ships with sightline.
 
-    Nothing is downloaded. The captions appear as they are written, their nouns coloured by how
-    much they looked at the image; the reports go to a folder, one JSON file per image.
+    Nothing is downloaded. The captions appear as they are written, their objects coloured by how
+    likely they are made up, and those past the threshold flagged; the reports go to a folder, one
+    JSON file per image.
     """
     from rich.console import Console
 
     from ..images import open_image
     from ..samples import sample_images
+    from .calibration import Cautions, introduction
     from .caption import load_monitor
     from .records import write_report
     from .terminal import LiveCaption, legend, summary
@@ -54,7 +56,14 @@ def demo(out: Path, max_new_tokens: int, count: int | None) -> None:
     except OSError as error:
         raise click.ClickException(f"The folder {out} cannot be made: {error}") from error
     monitor = load_monitor("small")
-    console.print(legend(monitor.calibration is not None))
+    judge = monitor.calibration
+    if judge is not None:
+        console.print(introduction(judge))
+    cautions = Cautions()
+    for line in cautions.new(monitor.limits):
+        console.print(line)
+    console.print()
+    console.print(legend(None if judge is None else judge.kind))
     rows = []
     for path in sample_images()[:count]:
         opened = open_image(path)
@@ -71,6 +80,9 @@ def demo(out: Path, max_new_tokens: int, count: int | None) -> None:
             write_report(target, report)
         except OSError as error:
             raise click.ClickException(f"{target} could not be written: {error}") from error
+        if report.calibration != "uncalibrated":
+            for line in cautions.new(report.calibration.limits):
+                console.print(line)
         rows.append((path.name, report))
     console.print()
     console.print(summary(rows))

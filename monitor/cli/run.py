@@ -14,6 +14,7 @@ from ..errors import ImageError
 from ..images import ImageInfo, OpenedImage, open_image
 from ..report import Failure, Report
 from ..session import Monitor
+from .calibration import Cautions, introduction
 from .records import RecordFile
 from .terminal import LiveCaption, harmless
 
@@ -54,6 +55,7 @@ class CaptionRun:
         self._record_file = record_file
         self._console = console
         self._log = log
+        self._cautions = Cautions()
         self._done = 0
         self._failed = 0
         self._total = 0
@@ -65,6 +67,7 @@ class CaptionRun:
             click.ClickException: a report cannot be written.
         """
         self._total = len(files)
+        self._introduce()
         waiting: list[OpenedImage] = []
         try:
             for path in files:
@@ -83,6 +86,13 @@ class CaptionRun:
         if not self._done:
             return NOTHING
         return SOME if self._failed else ALL
+
+    def _introduce(self) -> None:
+        """Say once who judges, and what must be known of it."""
+        if self._monitor.calibration is not None:
+            self._log.print(introduction(self._monitor.calibration))
+        for line in self._cautions.new(self._monitor.limits):
+            self._log.print(line)
 
     def _open(self, path: Path) -> OpenedImage | None:
         try:
@@ -106,6 +116,9 @@ class CaptionRun:
         for report in reports:
             self._done += 1
             self._keep(report)
+            if report.calibration != "uncalibrated":
+                for line in self._cautions.new(report.calibration.limits):
+                    self._log.print(line)
             self._progress(report)
 
     def _reports(self, batch: Sequence[OpenedImage]) -> Sequence[Report]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Console
@@ -9,8 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ...detectors.verdict import Kind
 from ..events import End, Event, Mention, Token, Verdict
-from ..report import Report
+from ..report import MentionSection, Report
 
 FLAG: Final = "[!]"
 """Follows a flagged object: a mark that survives without colours."""
@@ -19,6 +21,9 @@ FLAG: Final = "[!]"
 _HARMLESS: Final = dict.fromkeys((*range(32), *range(127, 160)), "�")
 _HARMLESS[ord("\n")] = "\n"
 _HARMLESS[ord("\t")] = " "
+
+_LIKELY_REAL: Final = 0.2
+_LIKELY_MADE_UP: Final = 0.5
 
 _OPEN_LINES: Final = 4  # a verdict comes within a few words; what is above these lines is final
 
@@ -31,10 +36,12 @@ def harmless(text: str) -> str:
 class CaptionView:
     """The coloured text of one caption, as far as its events tell.
 
-    Nouns whose right context is still open are in italics. With a calibration, flagged objects are
-    red, underlined and marked, others yellow near the threshold and green below. Without one,
-    nouns are brighter the more they looked at the image, beside the most of this caption. Nouns
-    that name nothing visible are dim.
+    Nouns whose right context is still open are in italics. Flagged objects are red, underlined and
+    marked. The others go from green over yellow to red with the probability that they are made up;
+    where a calibration gives none, they are yellow near its threshold and green below. Without a
+    calibration, nouns are brighter the more they looked at the image, beside the most of this
+    caption. Nouns that name nothing visible, and those that the probabilities are not about, are
+    dim.
     """
 
     def __init__(self) -> None:
@@ -80,12 +87,20 @@ class CaptionView:
             return "dim"
         if verdict.flagged:
             return "bold red underline"
+        if verdict.probability is not None:
+            return _shade(verdict.probability) if mention.object is not None else "dim"
         if verdict.score is not None and verdict.threshold is not None:
             return "yellow" if verdict.score > 0.95 * verdict.threshold else "green"
         most = max(v.svar for v in self._verdicts.values() if v.svar is not None)
         if verdict.svar < 0.5 * most:
             return "blue"
         return "cyan" if verdict.svar < 0.8 * most else "bold cyan"
+
+
+def _shade(probability: float) -> str:
+    if probability < _LIKELY_REAL:
+        return "green"
+    return "yellow" if probability < _LIKELY_MADE_UP else "red"
 
 
 class LiveCaption:
@@ -117,18 +132,25 @@ class LiveCaption:
         self._live.update(Text("\n").join(lines[self._settled :]))
 
 
-def legend(calibrated: bool) -> Text:
-    """What the colours mean."""
-    if calibrated:
-        return Text.assemble(
-            ("sees it", "green"),
+def legend(kind: Kind | None) -> Text:
+    """What the colours mean under a calibration of this kind, or without one."""
+    if kind is not None:
+        probable = (
+            "made up with probability ",
+            (f"< {_LIKELY_REAL:.0%}", "green"),
             "  ",
-            ("near the threshold", "yellow"),
+            (f"< {_LIKELY_MADE_UP:.0%}", "yellow"),
+            "  ",
+            ("more", "red"),
+        )
+        near = (("sees it", "green"), "  ", ("near the threshold", "yellow"))
+        return Text.assemble(
+            *(probable if kind == "calibrated" else near),
             "  ",
             ("flagged", "bold red underline"),
             (FLAG, "bold red"),
             "  ",
-            ("no visible object", "dim"),
+            ("not judged" if kind == "calibrated" else "no visible object", "dim"),
         )
     return Text.assemble(
         "nouns by attention to the image: ",
@@ -142,20 +164,25 @@ def legend(calibrated: bool) -> Text:
 
 
 def summary(reports: list[tuple[str, Report]]) -> Table:
-    """One row per caption: what was named, what was flagged, how long it took."""
+    """One row per caption: what was named, what was flagged, how long it took.
+
+    The most suspicious object is the one with the highest probability, or, where no probability is
+    known, with the lowest SVAR.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("image", "objects", "lowest SVAR", "flagged", "tokens", "ends", "seconds"):
+    probable = any(m.probability is not None for _, report in reports for m in report.mentions)
+    worst = "most likely made up" if probable else "lowest SVAR"
+    for name in ("image", "objects", worst, "flagged", "tokens", "ends", "seconds"):
         table.add_column(name, justify="right" if name in ("tokens", "seconds") else "left")
     for name, report in reports:
         seen = [m for m in report.mentions if m.visible]
-        lowest = min((m for m in seen if m.svar is not None), key=_svar, default=None)
         flagged = [m.word for m in report.mentions if m.flagged]
         calibrated = report.calibration != "uncalibrated"
         total = report.timings.total
         table.add_row(
             name,
             str(len(seen)),
-            "" if lowest is None else f"{lowest.word} {lowest.svar:.2f}",
+            _most_likely(seen) if probable else _lowest(seen),
             ", ".join(flagged) or ("none" if calibrated else "uncalibrated"),
             str(len(report.tokens)),
             report.finish,
@@ -164,6 +191,12 @@ def summary(reports: list[tuple[str, Report]]) -> Table:
     return table
 
 
-def _svar(mention: object) -> float:
-    value = getattr(mention, "svar", None)
-    return float("inf") if value is None else float(value)
+def _most_likely(seen: Sequence[MentionSection]) -> str:
+    known = [(m.probability, m.word) for m in seen if m.probability is not None and m.object]
+    probability, word = max(known, default=(None, ""))
+    return "" if probability is None else f"{word} {probability:.0%}"
+
+
+def _lowest(seen: Sequence[MentionSection]) -> str:
+    svar, word = min(((m.svar, m.word) for m in seen if m.svar is not None), default=(None, ""))
+    return "" if svar is None else f"{word} {svar:.2f}"

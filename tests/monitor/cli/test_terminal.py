@@ -139,7 +139,7 @@ def test_the_summary_tells_flagged_from_uncalibrated(calibrated: bool) -> None:
     report = fold(header, EVENTS[:6] if calibrated else EVENTS[:5])
     console = Console(file=io.StringIO(), record=True, width=120)
     console.print(summary([("a.png", report)]))
-    console.print(legend(calibrated))
+    console.print(legend("provisional" if calibrated else None))
     shown = console.export_text()
     assert ("none" in shown) is calibrated
     assert ("uncalibrated" in shown) is not calibrated
