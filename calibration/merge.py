@@ -82,7 +82,7 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     images = first.share.images if first.share.of > 1 else sum(h.share.images for h in headers)
     header = replace(first, share=Share(images=images), finished=not doubts)
     write_new(out, header, parts())
-    return Merged(*counts, doubts)
+    return Merged(images=counts[0], mentions=counts[1], doubts=doubts)
 
 
 def _dealt_otherwise(one: Share, other: Share) -> bool:

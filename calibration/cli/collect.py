@@ -8,18 +8,19 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ...monitor.lexicon import Lexicon
     from ...monitor.session import Monitor
     from ..collected import CollectedCaption
     from ..summary import Summary
 
-SOME: int = 3
+SOME: Final = 3
 
 
 class Shard(click.ParamType[tuple[int, int]]):
@@ -189,7 +190,7 @@ def collect(
         ctx.exit(SOME if summary.captions else 1)
 
 
-def _monitor(model: str, *, device: str | None, lexicon: object, lens: bool) -> Monitor:
+def _monitor(model: str, *, device: str | None, lexicon: Lexicon, lens: bool) -> Monitor:
     """The model, watched in all its layers and not judged."""
     import torch
     from transformers.utils import logging
@@ -199,9 +200,8 @@ def _monitor(model: str, *, device: str | None, lexicon: object, lens: bool) -> 
 
     if not sys.stderr.isatty() or model == "small":
         logging.disable_progress_bar()
-    more = {"lens": True} if lens else {}
     monitor = Monitor.from_pretrained(
-        model, device=device, lexicon=lexicon, calibration=None, watch_layers="all", **more
+        model, device=device, lexicon=lexicon, calibration=None, watch_layers="all", lens=lens
     )
     if monitor.model.num_parameters() < TINY:
         # Handing such small tensors to several threads costs more than it saves.
