@@ -97,8 +97,9 @@ class Positions(Figure):
         return (
             f"How often mentions are hallucinated hangs on their place in the caption (left): the "
             f"mention index alone reaches AUROC {self.position_auroc:.2f}, without any look at the "
-            f"image. What counts is the distance between the two lines at the same place: by SVAR (middle) and by the "
-            f"probability of {self.detector} (right). Bands are 95% intervals by image."
+            f"image. What counts is the distance between the two lines at the same place: by SVAR "
+            f"(middle) and by the probability of {self.detector} (right). Bands are 95% "
+            f"intervals by image."
         )
 
     @property

@@ -80,9 +80,9 @@ class Reliability(Figure):
     def caption(self) -> str:
         return (
             f"Of the mentions to which {self.detector} gives a probability (across), the share "
-            f"that is hallucinated (up); on the diagonal, probabilities come true. Expected calibration "
-            f"error {self.error}. Below: how many of the {int(self.counts.sum()):,} mentions have "
-            f"which probability (logarithmic)."
+            f"that is hallucinated (up); on the diagonal, probabilities come true. Expected "
+            f"calibration error {self.error}. Below: how many of the "
+            f"{int(self.counts.sum()):,} mentions have which probability (logarithmic)."
         )
 
     @property
