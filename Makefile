@@ -29,8 +29,9 @@ types:           ## Check types, twice.
 test:            ## Run the tests.
 	$(PYTHON) -m pytest -n $(WORKERS)
 
-schema:          ## Renew the JSON Schema that ships with the package.
+schema:          ## Renew the JSON Schemas that ship with the package.
 	$(PYTHON) -m sightline.monitor.cli.schema > monitor/data/schema/report-v1.json
+	$(PYTHON) -m sightline.monitor.cli.schema calibration > monitor/data/schema/calibration-v1.json
 
 wheel:           ## Build a wheel into dist/.
 	$(PYTHON) -m build --wheel

@@ -17,6 +17,8 @@ VERSION: Final = 1
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
+Size = Annotated[int, Field(ge=1, le=1024)]
+"""Of a model, in layers or heads: bounded, so that no stranger's number fills the memory."""
 
 
 class _Section(BaseModel):
@@ -29,17 +31,21 @@ class ModelSection(_Section):
     name: str = Field(description="Name or folder that it was loaded from.")
     revision: str = Field(description="Commit or content hash of its weights; empty if unknown.")
     architecture: str = Field(description="Class of the model.")
-    num_layers: Annotated[int, Field(ge=1)] = Field(description="Decoder layers.")
-    num_heads: Annotated[int, Field(ge=1)] = Field(description="Attention heads of each.")
+    num_layers: Size = Field(description="Decoder layers.")
+    num_heads: Size = Field(description="Attention heads of each.")
 
 
 class DetectorSection(_Section):
     """The fitted detector. Its arrays are in arrays.safetensors."""
 
     name: str
-    features: list[str] = Field(description="What it reads of a mention.")
-    layers: list[Count] = Field(description="The decoder layers it must see, from 0.")
-    heads: Count = Field(description="Attention heads of each of them; 0 if it reads none.")
+    features: list[str] = Field(max_length=64, description="What it reads of a mention.")
+    layers: list[Count] = Field(
+        max_length=1024, description="The decoder layers it must see, from 0."
+    )
+    heads: Annotated[int, Field(ge=0, le=1024)] = Field(
+        description="Attention heads of each of them; 0 if it reads none."
+    )
     timing: Timing = Field(description="The latest row that it reads, for readers' information.")
     vocabulary: list[str] = Field(description="The objects it was fitted on, if it reads them.")
     estimator: dict[str, JsonValue] = Field(description="Its classifier, taken apart.")
@@ -48,8 +54,8 @@ class DetectorSection(_Section):
 class ProbabilitySection(_Section):
     """From scores to log-odds: piecewise linear, straight beyond its ends."""
 
-    scores: list[float]
-    log_odds: list[float]
+    scores: list[float] = Field(min_length=2)
+    log_odds: list[float] = Field(min_length=2)
 
 
 class GuaranteeSection(_Section):

@@ -1,4 +1,4 @@
-"""Print the JSON Schema of the reports."""
+"""Print the JSON Schema of the reports, or of a calibration."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ import click
 
 @click.command(
     epilog="""\b
-Example:
+Examples:
   sightline schema > report.schema.json
+  sightline schema calibration > calibration.schema.json
 """
 )
-def schema() -> None:
-    """Print the JSON Schema of one line of a reports file."""
+@click.argument(
+    "what", type=click.Choice(["report", "calibration"]), default="report", required=False
+)
+def schema(what: str) -> None:
+    """Print the JSON Schema of one line of a reports file, or of a calibration.json."""
+    from ...detectors import document
     from .. import report
 
-    click.echo(json.dumps(report.schema(), indent=2, sort_keys=True))
+    found = document.schema() if what == "calibration" else report.schema()
+    click.echo(json.dumps(found, indent=2, sort_keys=True))
 
 
 if __name__ == "__main__":
