@@ -14,10 +14,12 @@ from sklearn.exceptions import NotFittedError
 
 from .estimators import MentionClassifier
 from .features import Matrix, columns, feature
-from .heads import LinearHeadsClassifier
+from .fused import FusedClassifier
+from .heads import LinearHeadsClassifier, NetworkHeadsClassifier
 from .lens import LensClassifier
 from .mentions import Mentions, Timing
 from .parts import put_together, take_apart
+from .prior_classifier import PriorClassifier
 from .svar import LayerRange
 from .svar_classifier import SvarClassifier
 from .uncertainty import UncertaintyClassifier
@@ -104,7 +106,15 @@ class Detector:
         blocks = [feature(name).values(seen, vocabulary) for name in self.features]
         self._refuse_unknown(blocks)
         values = np.hstack(blocks)
-        estimator = clone(self.estimator).fit(values, y, groups=which, strata=mentions.index)
+        optional = sum(
+            block.shape[1]
+            for name, block in zip(self.features, blocks, strict=True)
+            if feature(name).optional
+        )
+        fresh: MentionClassifier = clone(self.estimator)  # pyright: ignore[reportAssignmentType]
+        if optional:
+            fresh.set_params(optional=optional)
+        estimator = fresh.fit(values, y, groups=which, strata=mentions.index)
         if isinstance(estimator, SvarClassifier) and estimator.choose:
             # The layers outside the range need not be watched any more.
             chosen = slice(estimator.first_, estimator.last_ + 1)
@@ -247,14 +257,23 @@ def _labels(labels: npt.ArrayLike, count: int) -> Ints:
     return y.astype(np.int64)
 
 
+_TEXT: Final = ("position", "object")
+_SEEN: Final = ("masses", "log-prob", "entropy", "margin")
+
 _MAKERS: Final[Mapping[str, Callable[[], Detector]]] = MappingProxyType(
     {
         "svar": lambda: Detector("svar", ("svar-layers",), SvarClassifier()),
+        "prior": lambda: Detector("prior", _TEXT, PriorClassifier()),
         "heads-linear": lambda: Detector("heads-linear", ("var",), LinearHeadsClassifier()),
+        "heads-mlp": lambda: Detector("heads-mlp", ("var",), NetworkHeadsClassifier()),
         "lens": lambda: Detector("lens", ("confidence",), LensClassifier()),
         "entropy": lambda: Detector("entropy", ("entropy",), UncertaintyClassifier()),
         "log-prob": lambda: Detector("log-prob", ("log-prob",), UncertaintyClassifier(False)),
         "margin": lambda: Detector("margin", ("margin",), UncertaintyClassifier(False)),
+        "fused": lambda: Detector("fused", (*_TEXT, *_SEEN), FusedClassifier(text=4)),
+        "fused-naming": lambda: Detector(
+            "fused-naming", (*_TEXT, *_SEEN, "naming-masses"), FusedClassifier(text=4)
+        ),
     }
 )
 

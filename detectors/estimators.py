@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import Tags
+from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
@@ -25,6 +25,9 @@ class MentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     fitted: ClassVar[tuple[str, ...]] = ()
     """The fitted attributes that make up the classifier: arrays, plain numbers or strings, or
     further classifiers of this kind."""
+
+    classes_: npt.NDArray[Any]
+    n_features_in_: int
 
     def fit(
         self,
@@ -46,15 +49,7 @@ class MentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: wrong shapes, values that are not finite, or not exactly two classes.
         """
-        allow = "allow-nan" if self.__sklearn_tags__().input_tags.allow_nan else True
-        data, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=allow,
-            ensure_min_samples=2,
-        )
+        data, y = self._validated(X, y, ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) != 2:
@@ -88,10 +83,7 @@ class MentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def decision_function(self, X: npt.ArrayLike) -> Floats:  # noqa: N803
         """Scores counted from :meth:`cut`, float64 ``[n]``: positive means hallucinated."""
         check_is_fitted(self)
-        allow = "allow-nan" if self.__sklearn_tags__().input_tags.allow_nan else True
-        data = validate_data(
-            self, X, dtype=[np.float64, np.float32], ensure_all_finite=allow, reset=False
-        )
+        data = self._validated(X, reset=False)
         return self.scores(data) - self.cut()
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:  # noqa: N803
@@ -100,9 +92,14 @@ class MentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels: npt.NDArray[Any] = self.classes_[chosen]
         return labels
 
+    def _validated(self, *data: Any, **options: Any) -> Any:
+        allow = "allow-nan" if self.__sklearn_tags__().input_tags.allow_nan else True
+        kinds = [np.float64, np.float32]
+        return validate_data(self, *data, dtype=kinds, ensure_all_finite=allow, **options)
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
+        tags.classifier_tags = ClassifierTags(multi_class=False)
         return tags
 
 
@@ -134,7 +131,7 @@ class DirectionClassifier(MentionClassifier):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         # The score does not depend on the labels, so no accuracy can be promised.
-        tags.classifier_tags.poor_score = True
+        tags.classifier_tags = ClassifierTags(multi_class=False, poor_score=True)
         return tags
 
 

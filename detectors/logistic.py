@@ -67,7 +67,7 @@ def fit_logistic(
         weights = point[:width]
         odds = known + X @ weights.astype(X.dtype) + point[width]
         excess = _sigmoid(odds) - labels
-        value = _log_loss(odds, labels).sum() + penalty / 2 * weights @ weights
+        value = log_loss(odds, labels).sum() + penalty / 2 * weights @ weights
         slope = np.append(excess.astype(X.dtype) @ X + penalty * weights, excess.sum())
         # Per mention, so that the stopping rule means the same for every table.
         return float(value) / rows, slope / rows
@@ -107,7 +107,7 @@ def fit_logistic_by_group(
                 )  # fmt: skip
                 starts[number] = found
                 odds = known[held] + found.log_odds(X[held])
-                total += float(_log_loss(odds, labels[held]).sum())
+                total += float(log_loss(odds, labels[held]).sum())
             if losses and total > losses[-1]:
                 break
             losses.append(total)
@@ -133,5 +133,6 @@ def _sigmoid(odds: Floats) -> Floats:
     return np.asarray(np.exp(-np.logaddexp(0, -odds)))
 
 
-def _log_loss(odds: Floats, labels: Ints) -> Floats:
+def log_loss(odds: Floats, labels: Ints) -> Floats:
+    """Of each mention, float64 ``[n]``, nats."""
     return np.asarray(np.logaddexp(0, odds) - labels * odds)

@@ -14,8 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .estimators import MentionClassifier
-from .heads import LinearHeadsClassifier
+from .fused import FusedClassifier
+from .heads import LinearHeadsClassifier, NetworkHeadsClassifier
 from .lens import LensClassifier
+from .prior import TextPrior
+from .prior_classifier import PriorClassifier
+from .residuals import PositionResiduals
 from .svar_classifier import SvarClassifier
 from .uncertainty import UncertaintyClassifier
 
@@ -25,14 +29,21 @@ CLASSES: Final = MappingProxyType(
     {
         one.__name__: one
         for one in (
+            FusedClassifier,
             LensClassifier,
             LinearHeadsClassifier,
+            NetworkHeadsClassifier,
+            PriorClassifier,
             SvarClassifier,
             UncertaintyClassifier,
         )
     }
 )
 """The classifiers that can be put together, by name."""
+
+
+_PIECES: Final = MappingProxyType({one.__name__: one for one in (PositionResiduals, TextPrior)})
+"""What classifiers are made of besides: each gives its own arrays and is made from them."""
 
 
 def take_apart(
@@ -48,22 +59,21 @@ def take_apart(
     arrays: dict[str, npt.NDArray[Any]] = {}
     nested: dict[str, Any] = {}
     for name in classifier.fitted:
-        value = getattr(classifier, name)
+        value = getattr(classifier, name, None)
         if isinstance(value, MentionClassifier):
             nested[name], inner = take_apart(value, f"{prefix}{name}.")
             arrays.update(inner)
+        elif isinstance(value, PositionResiduals | TextPrior):
+            nested[name] = {"class": type(value).__name__}
+            inner = value.to_arrays()
+            arrays.update({f"{prefix}{name}.{key}": array for key, array in inner.items()})
         elif isinstance(value, np.ndarray):
             arrays[prefix + name] = value
         else:
             values[name] = value
-    parameters = {
-        name: value
-        for name, value in classifier.get_params(deep=False).items()
-        if not isinstance(value, MentionClassifier)
-    }
     known = {
         "class": type(classifier).__name__,
-        "parameters": parameters,
+        "parameters": classifier.get_params(deep=False),
         "columns": classifier.n_features_in_,
         "values": values,
         "nested": nested,
@@ -76,29 +86,39 @@ def put_together(known: Mapping[str, Any], arrays: Arrays, prefix: str = "") -> 
 
     Raises:
         ValueError: the class is not in :data:`CLASSES`, or a part is missing or not finite.
+        KeyError: an entry is missing.
+        TypeError: an entry is of another type, or a parameter is unknown.
     """
     kind = CLASSES.get(known["class"])
     if kind is None:
         raise ValueError(
             f"A classifier must be one of {', '.join(CLASSES)}, was: {known['class']!r}."
         )
-    classifier = kind(**known["parameters"])
+    classifier: MentionClassifier = kind(**known["parameters"])
     for name in kind.fitted:
-        if name in known["nested"]:
-            inner = known["nested"][name]
-            setattr(classifier, name, put_together(inner, arrays, f"{prefix}{name}."))
-        elif name in known["values"]:
-            setattr(classifier, name, known["values"][name])
-        elif prefix + name in arrays:
-            array = arrays[prefix + name]
-            if not np.isfinite(array).all():
-                raise ValueError(f"Array {prefix + name} of a classifier must be finite, is not.")
-            setattr(classifier, name, array)
-        else:
-            raise ValueError(
-                f"{kind.__name__} must have the part {name!r}, which is missing. The state was "
-                f"changed: fit it anew."
-            )
+        setattr(classifier, name, _part(name, known, arrays, prefix))
     classifier.n_features_in_ = int(known["columns"])
     classifier.classes_ = np.array([0, 1])
     return classifier
+
+
+def _part(name: str, known: Mapping[str, Any], arrays: Arrays, prefix: str) -> Any:
+    inside = f"{prefix}{name}."
+    if name in known["nested"]:
+        nested = known["nested"][name]
+        piece = _PIECES.get(nested["class"])
+        if piece is None:
+            return put_together(nested, arrays, inside)
+        own = {key.removeprefix(inside): arrays[key] for key in arrays if key.startswith(inside)}
+        return piece.from_arrays(own)
+    if name in known["values"]:
+        value = known["values"][name]
+        if value is not None and not (isinstance(value, int | float) and np.isfinite(value)):
+            raise ValueError(f"{prefix}{name} must be a finite number, was: {value!r}.")
+        return value
+    if prefix + name not in arrays:
+        raise ValueError(f"The part {prefix + name!r} is missing.")
+    array = arrays[prefix + name]
+    if not np.isfinite(array).all():
+        raise ValueError(f"Array {prefix + name!r} must be finite, is not.")
+    return array

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from sightline.detectors.estimators import MentionClassifier
-from sightline.detectors.heads import LinearHeadsClassifier
+from sightline.detectors.fused import FusedClassifier
+from sightline.detectors.heads import LinearHeadsClassifier, NetworkHeadsClassifier
 from sightline.detectors.lens import LensClassifier
+from sightline.detectors.prior_classifier import PriorClassifier
 from sightline.detectors.svar_classifier import SvarClassifier
 from sightline.detectors.uncertainty import UncertaintyClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -21,6 +23,10 @@ ALL: list[MentionClassifier] = [
     UncertaintyClassifier(rising=False),
     LensClassifier(),
     LinearHeadsClassifier(),
+    NetworkHeadsClassifier(hidden=16, epochs=60),
+    PriorClassifier(),
+    FusedClassifier(),
+    FusedClassifier(text=1),
 ]
 
 
