@@ -42,7 +42,7 @@ class NoThreshold:
     Attributes:
         goal: what was asked for.
         images: how many calibration images count for it.
-        best: the share measured on them at the threshold that does best; NaN if none counts.
+        best: the share measured on them at the most promising threshold; NaN if none counts.
         reachable: the nearest level, to a percent, that these images do support with the same
             confidence; ``None`` if they support none.
         needed: about how many such images it would take if ``best`` is what more of them show as
@@ -66,16 +66,19 @@ class NoThreshold:
         if not self.images:
             said.append(f"There are no {which} to calibrate on. Collect more images.")
             return " ".join(said)
-        said.append(f"There are {self.images:,} {which} to calibrate on;")
+        said.append(
+            f"There are {self.images:,} {which} to calibrate on; at the most promising threshold "
+            f"the share on them is {self.best:.1%},"
+        )
         if self.needed is None:
             said.append(
-                f"even at the best threshold the share on them is {self.best:.1%}, and more images "
-                f"will not change that. Ask for less, or fit a better detector."
+                "and more images are not likely to change that. Ask for less, or fit a better "
+                "detector."
             )
         else:
             said.append(
-                f"at the best threshold the share on them is {self.best:.1%}, too few to be sure. "
-                f"About {self.needed:,} would do, {self.needed / self.images:.1f} times as many."
+                f"but they are too few to be sure. About {self.needed:,} would do, "
+                f"{self.needed / self.images:.1f} times as many."
             )
         if self.reachable is not None:
             said.append(f"What they support is {goal.target}={self.reachable:g}.")
