@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from .conditions import Conditions
 from .detector import Detector
+from .fused import FusedClassifier
 from .guarantee import Guarantee
 from .mentions import MentionEvidence, Mentions, Timing
 from .probability import ProbabilityMap
@@ -138,10 +140,27 @@ class CalibratedDetector:
         if not mentions:
             return ()
         columns = Mentions.of(mentions)
-        probabilities = self.map(self.scorer.score(columns))
-        return tuple(map(self._judged, probabilities.tolist()))
+        scores = self.scorer.score(columns)
+        parts = self._parts(columns, np.isfinite(scores))
+        return tuple(map(self._judged, self.map(scores).tolist(), *parts))
 
-    def _judged(self, probability: float) -> Judgement:
+    def _parts(
+        self, columns: Mentions, usable: npt.NDArray[np.bool_]
+    ) -> tuple[Sequence[float | None], Sequence[float | None]]:
+        """What the text says and what the model's inside adds, where the detector tells them apart.
+
+        Only ``usable`` mentions are asked about.
+        """
+        estimator, count = self.scorer.estimator, len(columns)
+        if not isinstance(estimator, FusedClassifier) or not usable.any():
+            return [None] * count, [None] * count
+        values = self.scorer.matrix(columns.take(usable))
+        prior, evidence = np.full(count, np.nan), np.full(count, np.nan)
+        prior[usable] = estimator.prior_log_odds(values)
+        evidence[usable] = estimator.evidence_log_odds(values)
+        return prior.tolist(), evidence.tolist()
+
+    def _judged(self, probability: float, prior: float | None, evidence: float | None) -> Judgement:
         if not np.isfinite(probability):
             return Judgement(score=None, threshold=self.threshold, flagged=False)
         return Judgement(
@@ -149,6 +168,8 @@ class CalibratedDetector:
             threshold=self.threshold,
             flagged=self.threshold is not None and probability >= self.threshold,
             probability=probability,
+            prior=prior,
+            evidence=evidence,
         )
 
     def save(self, folder: str | Path) -> None:

@@ -28,8 +28,9 @@ class Judgement:
         threshold: the score from which a mention is flagged; ``None`` if there is no valid one.
         flagged: whether ``score`` reaches ``threshold``; False where either is missing.
         probability: calibrated probability that the object is hallucinated, 0..1.
-        prior: the part of the verdict that the text alone gives, log-odds.
-        evidence: the part that the model's inside adds to it, log-odds.
+        prior: the part of the verdict that the text alone gives, log-odds as the detector has them,
+            before they were calibrated.
+        evidence: the part that the model's inside adds to it, likewise.
     """
 
     score: float | None

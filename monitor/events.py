@@ -82,8 +82,8 @@ class Verdict:
         flagged: always False for nouns that name nothing visible, and for those outside the
             lexicon where the calibration is about its objects alone.
         probability: calibrated probability that the object is hallucinated, 0..1.
-        prior: the part of the verdict that the text alone gives, log-odds.
-        evidence: the part that the model's inside adds to it, log-odds.
+        prior: the part of the verdict that the text alone gives, log-odds before calibration.
+        evidence: the part that the model's inside adds to it, likewise.
     """
 
     row: int

@@ -123,9 +123,11 @@ class MentionSection(_Section):
     probability: Number = Field(
         default=None, description="Calibrated probability that the object is hallucinated, 0..1."
     )
-    prior: Number = Field(default=None, description="What the text alone says, log-odds.")
+    prior: Number = Field(
+        default=None, description="What the text alone says, log-odds before calibration."
+    )
     evidence: Number = Field(
-        default=None, description="What the model's inside adds to it, log-odds."
+        default=None, description="What the model's inside adds to that, likewise."
     )
 
 

@@ -30,6 +30,37 @@ def test_one_at_a_time_and_all_at_once_agree(name: str) -> None:
         assert one.flagged is bool(probability >= 0.4)
 
 
+def test_a_factorised_detector_tells_its_parts() -> None:
+    """What the text says and what the inside adds sum up to the score; others have no parts."""
+    columns = mentions(8, seed=4)
+    masses = columns.masses.copy()
+    masses[2] = np.nan
+    calibration, some = calibrated("fused"), replace(columns, masses=masses)
+    scores = calibration.scorer.score(some)
+    judged = calibration.judge(one_by_one(some))
+    for score, one in zip(scores, judged, strict=True):
+        if np.isnan(score):
+            assert (one.prior, one.evidence) == (None, None)
+        else:
+            assert one.prior is not None
+            assert one.evidence is not None
+            assert one.prior + one.evidence == pytest.approx(score)
+    assert [np.isnan(score) for score in scores].count(True) == 1
+    assert all(j.prior is None and j.evidence is None for j in calibrated().judge(one_by_one(some)))
+
+
+def test_a_naming_row_that_never_came_is_no_obstacle() -> None:
+    """Where the caption was cut, the detector judges with what is known."""
+    calibration, columns = calibrated("fused-naming"), mentions(4, seed=6)
+    assert calibration.timing == "naming"
+    cut = [replace(mention, naming=None) for mention in one_by_one(columns)]
+    for one, other in zip(
+        calibration.judge(cut), calibration.judge(one_by_one(columns)), strict=True
+    ):
+        assert one.probability is not None
+        assert one.probability != other.probability
+
+
 def test_a_threshold_on_the_probability_flags_from_itself_on() -> None:
     """At the threshold flagged, above it flagged, below it not."""
     mention = one_by_one(mentions(1, seed=9))
