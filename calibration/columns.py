@@ -7,6 +7,7 @@ at the price of scores that differ in the third digit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -186,9 +187,10 @@ def mentions_of(rows: Any, *, layers: Sequence[int], heads: int) -> Mentions:
 def _lists(values: npt.NDArray[np.float32]) -> Any:
     """Lists of equal length; those that hold nothing but NaN are null."""
     pa = arrow()
-    flat = np.ascontiguousarray(values, dtype=np.float32).reshape(len(values), -1)
+    size = math.prod(values.shape[1:])
+    flat = np.ascontiguousarray(values, dtype=np.float32).reshape(len(values), size)
     return pa.FixedSizeListArray.from_arrays(
-        pa.array(flat.ravel()), flat.shape[1], mask=pa.array(np.isnan(flat).all(axis=1))
+        pa.array(flat.ravel()), size, mask=pa.array(np.isnan(flat).all(axis=1))
     )
 
 
