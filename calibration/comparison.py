@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -137,7 +137,7 @@ def compare(
             trial,
             table,
             [answers[name][place] for name in names],
-            prior=answers[PRIOR][place] if PRIOR in answers else None,
+            prior=answers[PRIOR][place],
             draws=draws,
             jobs=jobs,
             progress=progress if not place else lambda done: None,
@@ -168,8 +168,9 @@ def measure(
     yardstick = prior if isinstance(prior, Scores) else None
     ground = _Ground(table.labels, table.images, table.mentions.index, table.first)
     parallel = Parallel(n_jobs=min(jobs, len(scored)) or 1, return_as="generator")
+    measured = parallel(delayed(_row)(ground, scores, yardstick, draws) for scores in scored)
     rows = []
-    for row in parallel(delayed(_row)(ground, scores, yardstick, draws) for scores in scored):
+    for row in cast("Iterator[Row]", measured):
         rows.append(row)
         progress(row.detector)
     return Comparison(

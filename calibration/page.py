@@ -27,7 +27,9 @@ def page(account: Account, pictures: Mapping[str, bytes]) -> str:
         account: what to show.
         pictures: the PNG of each figure, by its name.
     """
-    style = files(__package__).joinpath("data", "page.css").read_text(encoding="utf-8")
+    style = (
+        files(__name__.rpartition(".")[0]).joinpath("data", "page.css").read_text(encoding="utf-8")
+    )
     return "\n".join(
         (
             "<!DOCTYPE html>",
@@ -148,11 +150,11 @@ def _thresholds(account: Account) -> Iterator[str]:
     yield '<section id="thresholds">'
     yield "<h2>What each threshold would do</h2>"
     yield (
-        f"<p>Flagging from a {thresholds.scale} of {escape(thresholds.detector)} up. By image: of "
-        f"the captions that hallucinate, how many have <em>every</em> hallucinated object flagged; "
-        f"of those with a flag, in how many the most suspicious object is hallucinated; of the "
-        f"true ones, how many have any flag. All is read off these very mentions and promises "
-        f"nothing of others; <code>sightline calibrate fit</code> does that.</p>"
+        f"<p>Mentions are flagged from this {thresholds.scale} of {escape(thresholds.detector)} "
+        f"up. By image: of the captions that hallucinate, how many have <em>every</em> "
+        f"hallucinated object flagged; of those with a flag, in how many the most suspicious "
+        f"object is hallucinated; of the true ones, how many have any flag. All is read off these "
+        f"very mentions and promises nothing of others; <code>sightline calibrate fit</code> does that.</p>"
     )
     headings = [
         thresholds.scale,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-FALSE_ALARMS: Final = np.linspace(0, 1, 101)
+FALSE_ALARMS: Final = np.r_[np.linspace(0, 0.1, 51), np.linspace(0.11, 1, 90)]
 RECALLS: Final = np.linspace(0.02, 1, 50)
 
 
@@ -31,7 +31,7 @@ class Curve:
 
     Attributes:
         detector: its name.
-        recall: float64 ``[3, 101]`` at :data:`FALSE_ALARMS`: as measured, and its 95% interval.
+        recall: float64 ``[3, 141]`` at :data:`FALSE_ALARMS`: as measured, and its 95% interval.
         precision: float64 ``[3, 50]`` at :data:`RECALLS`, likewise.
         auroc: area under the first.
         average_precision: area under the second.
@@ -72,12 +72,12 @@ class Curves(Figure):
 
     Attributes:
         share: share of the mentions that are hallucinated: the precision of flagging them all.
-        curves: of each detector.
+        curves: of each detector, the best first.
     """
 
     name: ClassVar[str] = "curves"
     title: ClassVar[str] = "What it costs to find more"
-    size: ClassVar[tuple[float, float]] = (10.0, 4.4)
+    size: ClassVar[tuple[float, float]] = (10.0, 4.9)
 
     share: float
     curves: tuple[Curve, ...]
@@ -87,7 +87,12 @@ class Curves(Figure):
         """Curves of some detectors on a table with both labels."""
         return cls(
             float(table.labels.mean()),
-            tuple(Curve.of(table, scores, draws=draws) for scores in found),
+            tuple(
+                sorted(
+                    (Curve.of(table, scores, draws=draws) for scores in found),
+                    key=lambda curve: -curve.auroc.value,
+                )
+            ),
         )
 
     @property
@@ -124,7 +129,8 @@ class Curves(Figure):
                 FALSE_ALARMS,
                 *curve.recall,
                 color=colour,
-                label=f"{curve.detector}  {curve.auroc.value:.3f}",
+                label=f"{curve.detector}  (AUROC {curve.auroc.value:.3f}, "
+                f"AP {curve.average_precision.value:.3f})",
                 dashes=dashes,
             )
             band(
@@ -132,7 +138,7 @@ class Curves(Figure):
                 RECALLS,
                 *curve.precision,
                 color=colour,
-                label=f"{curve.detector}  {curve.average_precision.value:.3f}",
+                label="",
                 dashes=dashes,
             )
         left.set(title="ROC", xlabel="real mentions flagged", ylabel="hallucinated mentions found")
@@ -141,8 +147,9 @@ class Curves(Figure):
             xlabel="hallucinated mentions found",
             ylabel="flags that are right",
         )
-        left.legend(title="AUROC", loc="lower right", alignment="left")
-        right.legend(title="average precision", loc="best", alignment="left")
+        canvas.legend(
+            handles=left.get_legend_handles_labels()[0], loc="outside lower center", ncols=3
+        )
         for axes in (left, right):
             axes.set(xlim=(0, 1), ylim=(0, 1.02))
             axes.xaxis.set_major_formatter("{x:.0%}")

@@ -95,10 +95,10 @@ class Positions(Figure):
     @property
     def caption(self) -> str:
         return (
-            f"How often mentions are hallucinated hangs on their place in the caption (left): the "
-            f"mention index alone reaches AUROC {self.position_auroc:.2f}, without any look at the "
-            f"image. What counts is the distance between the two lines at the same place: by SVAR "
-            f"(middle) and by the probability of {self.detector} (right). Bands are 95% "
+            f"How often mentions are hallucinated depends on their place in the caption (left): "
+            f"the mention index alone reaches AUROC {self.position_auroc:.2f}, without any look at "
+            f"the image. What counts is the distance between the two lines at the same place: by "
+            f"SVAR (middle) and by the probability of {self.detector} (right). Bands are 95% "
             f"intervals by image."
         )
 

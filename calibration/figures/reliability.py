@@ -81,7 +81,7 @@ class Reliability(Figure):
         return (
             f"Of the mentions to which {self.detector} gives a probability (across), the share "
             f"that is hallucinated (up); on the diagonal, probabilities come true. Expected "
-            f"calibration error {self.error}. Below: how many of the "
+            f"calibration error {self.error.value:.3f}. Below: how many of the "
             f"{int(self.counts.sum()):,} mentions have which probability (logarithmic)."
         )
 
@@ -111,7 +111,7 @@ class Reliability(Figure):
             capsize=2.5,
         )
         above.annotate(
-            f"ECE {self.error.value:.3f} [{self.error.low:.3f}, {self.error.high:.3f}]",
+            f"ECE {self.error.value:.3f}",
             (0.03, 0.93),
             xycoords="axes fraction",
             fontweight="bold",
