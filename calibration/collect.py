@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -179,15 +180,13 @@ class Collector:
             return [(source, self._open(source)) for source in batch]
 
         with ThreadPoolExecutor(1, thread_name_prefix="sightline-images") as reader:
-            batches = _batches(sources, self._batch_size)
-            coming = reader.submit(read, batches[0]) if batches else None
-            for later in [*batches[1:], None]:
-                assert coming is not None
-                ready = coming.result()
-                coming = reader.submit(read, later) if later is not None else None
-                yield ready
-                if coming is None:
-                    return
+            coming: deque[Future[list[tuple[Source, OpenedImage | ImageError]]]] = deque()
+            for batch in _batches(sources, self._batch_size):
+                coming.append(reader.submit(read, batch))
+                if len(coming) > 1:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
 
     def _open(self, source: Source) -> OpenedImage | ImageError:
         try:

@@ -149,7 +149,7 @@ def test_a_damaged_part_is_refused_with_its_remedy(tmp_path: Path) -> None:
     path = tmp_path / "captions-000000.parquet"
     path.write_bytes(path.read_bytes()[:-9])
     with TableFolder(tmp_path, HEADER) as table:
-        with pytest.raises(TableError, match="Delete captions-000000.parquet"):
+        with pytest.raises(TableError, match=r"Delete captions-000000\.parquet"):
             table.done()
         path.unlink()
         (tmp_path / "mentions-000000.parquet").unlink()

@@ -93,7 +93,7 @@ def test_shards_that_were_dealt_differently_are_refused(tmp_path: Path) -> None:
 def test_the_same_image_twice_is_refused(tmp_path: Path) -> None:
     """The message names the image and both tables."""
     parts = [table(tmp_path / "a", "1", "2"), table(tmp_path / "b", "3", "2")]
-    with pytest.raises(TableError, match="2 of .*b are also in .*a"):
+    with pytest.raises(TableError, match=r"2 of .*b are also in .*a"):
         merge(parts, tmp_path / "all")
     assert not (tmp_path / "all").exists()
 

@@ -220,7 +220,7 @@ def test_truncated_parts_are_refused(tmp_path: Path, file: str, keep: float) -> 
     content = path.read_bytes()
     size = int(keep * len(content)) if 0 < keep < 1 else int(keep)
     path.write_bytes(content[:size])
-    with pytest.raises(TableError, match="truncated or damaged.*Delete captions-000000.parquet"):
+    with pytest.raises(TableError, match=r"truncated or damaged.*Delete captions-0"):
         CalibrationTable.load(tmp_path / "t")
 
 
