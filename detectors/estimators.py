@@ -93,9 +93,10 @@ class MentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return labels
 
     def _validated(self, *data: Any, **options: Any) -> Any:
-        allow = "allow-nan" if self.__sklearn_tags__().input_tags.allow_nan else True
+        # Who allows NaN sees to what is not finite, for infinity says no more than NaN does.
+        finite = not self.__sklearn_tags__().input_tags.allow_nan
         kinds = [np.float64, np.float32]
-        return validate_data(self, *data, dtype=kinds, ensure_all_finite=allow, **options)
+        return validate_data(self, *data, dtype=kinds, ensure_all_finite=finite, **options)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -11,6 +11,7 @@ from .estimators import Floats, Ints, LogOddsClassifier
 from .logistic import fit_logistic_by_group, grouped_folds, log_loss
 
 _LIMIT: Final = 8.0
+_BATCH: Final = 64
 
 
 class LinearHeadsClassifier(LogOddsClassifier):
@@ -80,7 +81,7 @@ class NetworkHeadsClassifier(LogOddsClassifier):
     def __init__(
         self,
         hidden: int = 64,
-        decay: float = 3.0,
+        decay: float = 0.1,
         epochs: int = 200,
         patience: int = 8,
         seed: int = 0,
@@ -98,6 +99,7 @@ class NetworkHeadsClassifier(LogOddsClassifier):
         # With too few images to hold any out, all of them stop the training.
         train, held = folds[0] if folds else (np.arange(len(X)), np.arange(len(X)))
         network = MLPClassifier((self.hidden,), alpha=self.decay, random_state=self.seed)
+        network.set_params(batch_size=min(_BATCH, len(train)))
         best = np.inf
         for epoch in range(1, self.epochs + 1):
             network.partial_fit(data[train], labels[train], classes=[0, 1])

@@ -16,6 +16,7 @@ _KNOTS: Final = 8
 _LIMIT: Final = 8.0
 _LEAST_SPREAD: Final = 0.3
 _RIDGE: Final = 1e-5
+_ROUNDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,10 +24,11 @@ class PositionResiduals:
     """Columns less their expectation at a mention's position, in units of their spread there.
 
     Expectations are sums of piecewise linear curves, one for each column of the position, flat
-    beyond the positions seen. They are estimated with the label held fixed (an additive effect of
-    hallucination, which is not taken out): late mentions are hallucinated more often, and without
-    that the difference that the image makes would be booked to position. So among mentions of one
-    label the mean of a residual is the same at every position.
+    beyond the positions seen. They are estimated with the label held fixed: hallucination may move
+    a column by so many spreads, the same number at every position, and that is not taken out. Late
+    mentions are hallucinated more often, and without this the difference that the image makes would
+    be booked to position. So among mentions of one label the mean of a residual is the same at
+    every position.
 
     The spread has one curve for all columns, a factor of each column's own spread: one curve for
     every column costs more in noise than it corrects. A residual is cut off at 8 spreads.
@@ -59,20 +61,23 @@ class PositionResiduals:
         counts = np.array([len(some) for some in knots], dtype=np.int64)
         flat = np.concatenate([*knots, np.zeros(0)]).astype(np.float64)
         basis = _basis(position, flat, counts)
-        design: Floats = np.column_stack([basis, labels - 0.5]).astype(np.float64)
-        location = _least_squares(design, columns)
-        # The label's effect is no part of what position explains, but no part of the spread either.
-        rest = np.abs(columns - design.astype(columns.dtype) @ location.astype(columns.dtype))
-        mean = rest.mean(axis=0, dtype=np.float64)
+        kind = columns.dtype
+        # Centred, so that the ridge draws towards each column's mean and not towards 0.
+        centre = columns.mean(axis=0, dtype=np.float64)
+        centred = columns - centre.astype(kind)
         # What is left of a constant after rounding is no spread.
-        moving = mean > 1e-6 * np.maximum(1, np.abs(columns).max(axis=0, initial=0))
-        relative = np.ones(len(rest))
-        if moving.any():
-            relative = (rest[:, moving] / mean[moving].astype(rest.dtype)).mean(axis=1)
-        spread = _least_squares(basis, relative[:, None].astype(np.float64))[:, 0]
-        units = rest / _factor(basis, spread).astype(rest.dtype)[:, None]
-        scale = np.sqrt((units.astype(rest.dtype) ** 2).mean(axis=0, dtype=np.float64))
-        return cls(flat, counts, location[:-1], spread, np.where(moving, scale, 1.0))
+        moving = np.abs(centred).max(axis=0) > 1e-6 * np.maximum(1, np.abs(centre))
+        # The label's effect is taken to be so many spreads at every position, so the spread has to
+        # be known first: it settles within a few rounds.
+        spread: Floats = np.eye(basis.shape[1])[0]
+        location, rest = _location(basis, centred, labels, _factor(basis, spread))
+        for _ in range(_ROUNDS - 1):
+            spread = _spread(basis, rest[:, moving])
+            location, rest = _location(basis, centred, labels, _factor(basis, spread))
+        units = rest / _factor(basis, spread).astype(kind)[:, None]
+        scale = np.sqrt((units**2).mean(axis=0, dtype=np.float64))
+        location[0] += centre
+        return cls(flat, counts, location, spread, np.where(moving, scale, 1.0))
 
     def __call__(self, position: Any, columns: Any) -> Any:
         """Residuals ``[n, columns]``, without unit, in the dtype of ``columns``.
@@ -135,9 +140,30 @@ def _factor(basis: Floats, spread: Floats) -> Floats:
     return np.maximum(basis @ spread, _LEAST_SPREAD)
 
 
-def _least_squares(design: Floats, columns: Any) -> Floats:
-    """Coefficients ``[design columns, columns]``, with just enough ridge to be defined: the tents
-    of one curve add up to the constant."""
-    gram = design.T @ design + _RIDGE * len(design) * np.eye(design.shape[1])
-    right = (design.T.astype(columns.dtype) @ columns).astype(np.float64)
+def _location(
+    basis: Floats, columns: Any, labels: Ints, factor: Floats
+) -> tuple[Floats, npt.NDArray[Any]]:
+    """Coefficients ``[basis, columns]``, and how far each mention is from the mean of its label at
+    its position, ``[n, columns]``."""
+    design: Floats = np.column_stack([basis, (labels - 0.5) * factor])
+    found = _least_squares(design, columns, 1 / factor**2)
+    rest = columns - design.astype(columns.dtype) @ found.astype(columns.dtype)
+    return found[:-1], np.abs(rest)
+
+
+def _spread(basis: Floats, rest: Any) -> Floats:
+    """Coefficients ``[basis]`` of how far mentions are off, relative to each column's average."""
+    if not rest.shape[1]:
+        return np.asarray(np.eye(basis.shape[1])[0])
+    mean = rest.mean(axis=0, dtype=np.float64).astype(rest.dtype)
+    relative = (rest / mean).mean(axis=1, dtype=np.float64)
+    return _least_squares(basis, relative[:, None], np.ones(len(rest)))[:, 0]
+
+
+def _least_squares(design: Floats, columns: Any, weights: Floats) -> Floats:
+    """Coefficients ``[design columns, columns]``, rows weighted, with just enough ridge to be
+    defined: the tents of one curve add up to the constant."""
+    weighted = design * (weights / weights.mean())[:, None]
+    gram = weighted.T @ design + _RIDGE * len(design) * np.eye(design.shape[1])
+    right = (weighted.T.astype(columns.dtype) @ columns).astype(np.float64)
     return np.asarray(np.linalg.solve(gram, right))
