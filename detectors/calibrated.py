@@ -141,24 +141,24 @@ class CalibratedDetector:
             return ()
         columns = Mentions.of(mentions)
         scores = self.scorer.score(columns)
-        parts = self._parts(columns, np.isfinite(scores))
+        parts = self._parts(columns, scores)
         return tuple(map(self._judged, self.map(scores).tolist(), *parts))
 
     def _parts(
-        self, columns: Mentions, usable: npt.NDArray[np.bool_]
+        self, columns: Mentions, scores: npt.NDArray[np.float64]
     ) -> tuple[Sequence[float | None], Sequence[float | None]]:
         """What the text says and what the model's inside adds, where the detector tells them apart.
 
-        Only ``usable`` mentions are asked about.
+        They mean nothing where there is no score.
         """
-        estimator, count = self.scorer.estimator, len(columns)
+        estimator, usable = self.scorer.estimator, np.isfinite(scores)
         if not isinstance(estimator, FusedClassifier) or not usable.any():
-            return [None] * count, [None] * count
+            return [None] * len(scores), [None] * len(scores)
+        evidence = np.full(len(scores), np.nan)
         values = self.scorer.matrix(columns.take(usable))
-        prior, evidence = np.full(count, np.nan), np.full(count, np.nan)
-        prior[usable] = estimator.prior_log_odds(values)
         evidence[usable] = estimator.evidence_log_odds(values)
-        return prior.tolist(), evidence.tolist()
+        # The score is their sum, and the prior is the dear one of the two.
+        return (scores - evidence).tolist(), evidence.tolist()
 
     def _judged(self, probability: float, prior: float | None, evidence: float | None) -> Judgement:
         if not np.isfinite(probability):

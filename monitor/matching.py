@@ -71,9 +71,9 @@ def model_limits(
         what = f"{model.name} and not {made_for.name}"
     if not allow_other_model:
         raise ModelError(
-            f"A calibration holds for the weights it was made on, but this is {what}. If they are "
-            f"the same after all, or you know what you do: allow_other_model=True "
-            f"(--allow-other-model) uses it and says so in every report."
+            f"A calibration holds for the weights it was made on, but this is {what}. Leave it out "
+            f"(calibration=None), or use it all the same with allow_other_model=True "
+            f"(--allow-other-model), which every report then says."
         )
     return (
         f"It was calibrated on other weights: this is {what}. Neither its probabilities nor its "
@@ -105,13 +105,13 @@ def caption_limits(
     expected = conditions.prompt if question is None else question
     if conditions.prompt and _bare(expected, special) != _bare(prompt, special):
         limits.append(
-            f"It was calibrated with another prompt: {conditions.prompt!r}. What it says of "
+            f"It was calibrated with another prompt, {conditions.prompt!r}: what it says of "
             f"captions that answer this one is not known to hold."
         )
     if conditions.lexicon and conditions.lexicon != lexicon:
         limits.append(
-            f"It was calibrated on the objects of the lexicon {conditions.lexicon!r}, and these "
-            f"are those of {lexicon!r}."
+            f"It was calibrated on the objects of the lexicon {conditions.lexicon!r}, these are "
+            f"those of {lexicon!r}: what it says of objects that it has not met is less certain."
         )
     different = [
         f"{name}={now!r} instead of {then!r}"

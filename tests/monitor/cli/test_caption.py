@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ from rich.console import Console
 from sightline.monitor.cli.main import main
 from sightline.monitor.cli.run import CaptionRun
 from sightline.monitor.cli.terminal import harmless
+from sightline.monitor.identity import identity
 from sightline.monitor.images import MAX_PIXELS, open_image
 from sightline.monitor.report import Failure, Report, parse_record
 from sightline.monitor.session import Monitor
+from transformers import AutoModelForImageTextToText
+
+from ..judges import TINY, judging
 
 Call = Callable[..., Result]
 
@@ -270,3 +275,41 @@ def test_the_records_are_json(call: Call, album: Path) -> None:
     """Each line parses by itself with any JSON reader."""
     for line in call(album).stdout.splitlines():
         assert json.loads(line)["version"] == 1
+
+
+def test_a_calibration_is_given_by_folder(
+    call: Call, tiny_folder: Path, album: Path, tmp_path: Path
+) -> None:
+    """Probabilities in every report; who judges is said once on stderr, however many images."""
+    model = AutoModelForImageTextToText.from_pretrained(tiny_folder)
+    judging("fused", identity(model, str(tiny_folder))).save(tmp_path / "artifact")
+    result = call(album, "--calibration", tmp_path / "artifact", "--prompt", "What?")
+    assert result.exit_code == 3, result.stderr
+    reports = [r for r in records(result.stdout) if isinstance(r, Report)]
+    assert len(reports) == 3
+    for report in reports:
+        assert report.calibration != "uncalibrated"
+        assert report.calibration.kind == "calibrated"
+        assert any("another prompt" in limit for limit in report.calibration.limits)
+    said = " ".join(result.stderr.split())
+    assert said.count("Judged by judge") == 1
+    assert said.count("another prompt") == 1
+
+
+@pytest.mark.parametrize("damage", ["model", "file", "nothing"])
+def test_a_calibration_that_cannot_be_used_ends_the_command(
+    call: Call, album: Path, tmp_path: Path, damage: str
+) -> None:
+    """Another model's, damaged or missing: exit code 1 or 2, the reason, no caption."""
+    folder = tmp_path / "artifact"
+    if damage != "nothing":
+        judging("fused", replace(TINY, revision="sha256:other")).save(folder)
+    if damage == "file":
+        (folder / "arrays.safetensors").unlink()
+    result = call(album, "--calibration", folder)
+    assert result.exit_code == (2 if damage == "nothing" else 1)
+    assert not result.stdout
+    reason = {"model": "--allow-other-model", "file": "is not there", "nothing": "does not exist"}
+    assert reason[damage] in " ".join(result.stderr.split())
+    if damage == "model":
+        assert call(album, "--calibration", folder, "--allow-other-model").exit_code == 3

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 from rich.text import Text
+from sightline.detectors.svar import LayerRange
+from sightline.detectors.threshold import SvarThreshold
+from sightline.monitor.cli.calibration import Cautions, introduction
 from sightline.monitor.cli.terminal import CaptionView, LiveCaption, legend, summary
 from sightline.monitor.events import End, Event, Mention, Token, Verdict, Word
 from sightline.monitor.report import (
@@ -16,6 +20,8 @@ from sightline.monitor.report import (
     ModelSection,
     fold,
 )
+
+from ..judges import judging
 
 TEXT = "a dog near a cat in the scene"
 
@@ -124,6 +130,69 @@ def _text(events: list[Event]) -> Text:
     for event in events:
         view.add(event)
     return view.__rich__()
+
+
+def _probable(index: int, word: str, probability: float, *, flagged: bool = False) -> list[Event]:
+    """A mention of an object and its verdict, under a calibration with a threshold of 0.9."""
+    mention = replace(_mention(index, word), object=word)
+    return [mention, Verdict(0, index, 1.0, probability, 0.9, flagged, probability, -2.0, 1.0)]
+
+
+PROBABLE: list[Event] = [
+    Token(0, 0, 1, "a dog near a cat in the scene", 0, 29, None),
+    *_probable(0, "dog", 0.1),
+    *_probable(1, "near", 0.3),
+    *_probable(2, "cat", 0.6),
+    *_probable(3, "scene", 0.95, flagged=True),
+]
+
+
+def test_colours_follow_the_probability() -> None:
+    """Green, yellow, red as it rises; flagged is marked; other nouns are not judged."""
+    shown = _text(PROBABLE)
+    styles = {shown.plain[span.start : span.end]: str(span.style) for span in shown.spans}
+    assert styles["dog"] == "green"
+    assert styles["near"] == "yellow"
+    assert styles["cat"] == "red"
+    assert styles["scene"] == "bold red underline"
+    assert shown.plain.count("[!]") == 1
+    noun = [PROBABLE[0], _mention(0, "dog"), PROBABLE[2]]
+    (span,) = _text(noun).spans
+    assert str(span.style) == "dim"
+
+
+def test_the_summary_names_the_most_likely_made_up() -> None:
+    """With probabilities the table shows the highest, and not the lowest SVAR."""
+    header = Header(
+        model=ModelSection(name="m", architecture="M", dtype="float32", device="cpu"),
+        prompt="p",
+        image_tokens=4,
+        layers=LayersSection(first=0, last=1, source="user"),
+        calibration=CalibrationSection(name="c", threshold=0.9, kind="calibrated"),
+    )
+    console = Console(file=io.StringIO(), record=True, width=120)
+    console.print(summary([("a.png", fold(header, PROBABLE))]))
+    console.print(legend("calibrated"))
+    shown = console.export_text()
+    assert "scene 95%" in shown
+    assert "lowest SVAR" not in shown
+    assert "< 20%" in shown
+
+
+def test_every_caution_is_said_once() -> None:
+    """What holds for all captions is not repeated for each."""
+    cautions = Cautions()
+    assert [text.plain for text in cautions.new(["One.", "Two."])] == ["Note: One.", "Note: Two."]
+    assert [text.plain for text in cautions.new(["Two.", "Three."])] == ["Note: Three."]
+
+
+def test_a_calibration_is_introduced() -> None:
+    """Its name, its kind, and its promise, or that there is none."""
+    promise = introduction(judging()).plain
+    assert promise.startswith("Judged by judge (calibrated). With 90% confidence")
+    assert "promises nothing" in introduction(judging(guarantee=None)).plain
+    chosen = SvarThreshold(1.0, LayerRange(1, 3, "user"), name="mine")
+    assert introduction(chosen).plain.strip() == "Judged by mine (provisional)."
 
 
 @pytest.mark.parametrize("calibrated", [True, False])
