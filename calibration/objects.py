@@ -22,13 +22,14 @@ class Labelled:
         mentions: canonical names of the objects it names, in order, repetitions included.
         truth: canonical names of the objects in the image.
         words: its words, lower case, without punctuation.
-        ended: whether it came to an end by itself, not cut at the length limit.
+        ended: whether it came to an end by itself, not cut at the length limit; ``None`` where
+            nobody knows.
     """
 
     mentions: tuple[str, ...]
     truth: frozenset[str]
     words: tuple[str, ...]
-    ended: bool = True
+    ended: bool | None = True
 
     @property
     def hallucinated(self) -> tuple[bool, ...]:
@@ -46,17 +47,23 @@ class Labelled:
 class Chair:
     """CHAIR and its company over many captions, each with a 95% interval by image.
 
+    A figure is NaN where nothing defines it: CHAIR_I of captions without mentions, recall of images
+    without objects, ``ended`` where it is not known of any caption.
+
     Attributes:
         captions: how many.
         chair_i: share of mentions that are hallucinated.
         chair_i_unique: the same, each object of a caption counted once.
         chair_s: share of captions with a hallucinated mention.
         recall: share of the images' objects that their captions name.
-        f1: harmonic mean of recall and unique-object precision; 0 if nothing right was named.
+        precision: share of the objects named that are there, each object of a caption counted
+            once: what ``chair_i_unique`` leaves.
+        f1: harmonic mean of recall and precision.
         rep_2: share of bigrams that repeat an earlier one of the same caption.
+        dist_1: share of words that their caption has not used before.
         length: words a caption.
         mentions: object mentions a caption.
-        ended: share of captions that came to an end by themselves.
+        ended: share of captions that came to an end by themselves, of those where it is known.
     """
 
     captions: int
@@ -64,8 +71,10 @@ class Chair:
     chair_i_unique: Estimate
     chair_s: Estimate
     recall: Estimate
-    f1: float
+    precision: Estimate
+    f1: Estimate
     rep_2: Estimate
+    dist_1: Estimate
     length: Estimate
     mentions: Estimate
     ended: Estimate
@@ -109,20 +118,19 @@ def chair(captions: Sequence[Labelled]) -> Chair:
         raise ValueError("CHAIR needs at least one caption, got none")
     n, one = Counts.of(captions), np.ones(len(captions))
     again, pairs = zip(*(c.repeated_bigrams for c in captions), strict=True)
-    recall, wrong = ratio(n.found, n.objects), ratio(n.unique_wrong, n.unique)
+    length = [len(c.words) for c in captions]
     return Chair(
         captions=len(captions),
         chair_i=ratio(n.wrong, n.mentions),
-        chair_i_unique=wrong,
+        chair_i_unique=ratio(n.unique_wrong, n.unique),
         chair_s=ratio(n.wrong > 0, one),
-        recall=recall,
-        f1=_harmonic(1 - wrong.value, recall.value),
+        recall=ratio(n.found, n.objects),
+        precision=ratio(n.found, n.unique),
+        # The harmonic mean of found / unique and found / objects, summed over captions.
+        f1=ratio(2 * n.found, n.unique + n.objects),
         rep_2=ratio(again, pairs),
-        length=ratio([len(c.words) for c in captions], one),
+        dist_1=ratio([len(set(c.words)) for c in captions], length),
+        length=ratio(length, one),
         mentions=ratio(n.mentions, one),
-        ended=ratio([c.ended for c in captions], one),
+        ended=ratio([c.ended is True for c in captions], [c.ended is not None for c in captions]),
     )
-
-
-def _harmonic(a: float, b: float) -> float:
-    return 2 * a * b / (a + b) if a > 0 and b > 0 else 0.0

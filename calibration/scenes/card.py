@@ -112,7 +112,7 @@ def _captions(found: Evaluation) -> str:
         for label, name in rows.items()
     ]
     lines += [
-        f"| F1 | {found.detailed.f1:.1%} | {found.brief.f1:.1%} |",
+        f"| F1 | {found.detailed.f1.value:.1%} | {found.brief.f1.value:.1%} |",
         f"| words | {found.detailed.length:.1f} | {found.brief.length:.1f} |",
         f"| object mentions | {found.detailed.mentions:.2f} | {found.brief.mentions:.2f} |",
     ]

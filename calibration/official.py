@@ -1,0 +1,187 @@
+"""Captions as the official CHAIR script reads them, quirks included.
+
+The script (LisaAnne/Hallucination, in the form that OPERA and most papers since use: NLTK's
+``word_tokenize``, ``pos_tag`` and ``WordNetLemmatizer``) needs three data packages that cannot be
+shipped. What they do to the words that CHAIR counts is reproduced by rule. Its quirks:
+
+- words are lower-cased and lemmatised by part of speech, so participles count: a "seated" man is
+  a chair, "skiing" is skis, a boat "tied" to the dock wears a tie;
+- "men" is nobody, "vases" are "vas", a "smartphones" that WordNet does not list stays a plural;
+- of two-word objects only fixed pairs count, hyphens join words ("hot-dog" is none), "motor bike",
+  "cheesecake" and "iPhone" never match for the way the synonyms are split and cased, and a "sports
+  ball" is a "ball", for the lemma of "sports" is "sport";
+- in a caption with a "toilet", every "seat" is dropped;
+- the mentions of a caption are counted with repetitions, and its length counts punctuation.
+
+Agreement with the script's own results is measured in ``tests/calibration/test_official.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Final
+
+from nltk.tokenize import NLTKWordTokenizer
+
+from ..monitor.lexicon import Lexicon
+from ..monitor.tagger import TreebankTagger
+from .inflections import participles_of, plurals_of
+from .objects import Labelled
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_PAIRS: Final = _words(
+    "air_plane baseball_bat baseball_glove cell_phone fire_hydrant hair_drier home_plate "
+    "hot_dog laptop_computer mobile_phone motor_bike motor_cycle parking_meter potted_plant "
+    "stop_light stop_sign street_light suit_case teddy_bear tennis_racket traffic_light "
+    "traffic_signal train_track wine_glass"
+)
+_ANIMALS: Final = _words("animal bear bird cat cow cub dog elephant giraffe horse sheep zebra")
+_RENAMED: Final = {
+    **{f"{age} {animal}": animal for age in ("baby", "adult") for animal in _ANIMALS},
+    "passenger jet": "jet",
+    "passenger train": "train",
+    "bow tie": "tie",
+    "toilet seat": "toilet",
+}
+_NEVER: Final = frozenset({"cheesecake", "iphone", "motor bike", "remote control", "toilet seat"})
+_POSSESSIVE: Final = _words("her his its my our their your")
+_BEFORE_NOUNS: Final = _POSSESSIVE | _words("a an any each every more no some the this time")
+_ADJECTIVES: Final = _words("daily downhill early friendly lively lonely ugly weekly")
+"""Adjectives to NLTK's tagger that ours takes for adverbs."""
+
+_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"')\]”’])\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class OfficialReading:
+    """What the script sees in a caption.
+
+    Attributes:
+        mentions: each object mention, in order: the word it goes by and the canonical name.
+        words: all words and punctuation marks, lemmatised, two-word objects as one.
+    """
+
+    mentions: tuple[tuple[str, str], ...]
+    words: tuple[str, ...]
+
+
+def read_officially(caption: str) -> OfficialReading:
+    """The object mentions of a caption as the official script finds them."""
+    names, pairs = _names(), _pairs()
+    lemmas = _lemmas(caption)
+    words: list[str] = []
+    skip = False
+    for first, second in pairwise([*lemmas, ""]):
+        if skip:
+            skip = False
+            continue
+        pair = pairs.get(f"{first} {second}")
+        words.append(first if pair is None else pair)
+        skip = pair is not None
+    if "toilet" in words and "seat" in words:
+        words = [word for word in words if word != "seat"]
+    mentions = tuple((word, names[word]) for word in words if word in names)
+    return OfficialReading(mentions, tuple(words))
+
+
+def label_officially(text: str, truth: frozenset[str], *, ended: bool | None = True) -> Labelled:
+    """Hold a caption against the truth as the official script does.
+
+    The script's own truth also holds objects that people's captions of the image name; here it is
+    what the annotations say.
+
+    Args:
+        text: the caption.
+        truth: canonical COCO names of the objects in the image.
+        ended: whether the caption came to an end by itself, if that is known.
+    """
+    read = read_officially(text)
+    return Labelled(tuple(name for _, name in read.mentions), truth, read.words, ended)
+
+
+@cache
+def _names() -> dict[str, str]:
+    """The script's names -> canonical: the lexicon without the inflected forms that it adds."""
+    coco = Lexicon.load("coco")
+    singular = {form: name for form, name in coco.forms.items() if form not in coco.lemmas}
+    listed = {name: coco.forms[name] for name in ("children", "oxen", "people", "skis")}
+    return {form: name for form, name in (singular | listed).items() if form not in _NEVER}
+
+
+@cache
+def _pairs() -> dict[str, str]:
+    """Two words -> the word that they are replaced with."""
+    return {**{pair: pair for pair in (p.replace("_", " ") for p in _PAIRS)}, **_RENAMED}
+
+
+@cache
+def _inflections() -> tuple[dict[str, str], dict[str, str]]:
+    """Plural -> lemma and participle -> lemma, of all names and of the words of all pairs."""
+    words = {name for name in _names() if " " not in name}
+    words |= {word for pair in _pairs() for word in pair.split()}
+    words.remove("skis")  # a name, and a plural all the same
+    return plurals_of(words), participles_of(words)
+
+
+@cache
+def _tokenizer() -> NLTKWordTokenizer:
+    return NLTKWordTokenizer()
+
+
+def _lemmas(caption: str) -> list[str]:
+    plurals, participles = _inflections()
+    found: list[str] = []
+    for sentence in _SENTENCE.split(caption.lower()):
+        words: list[str] = _tokenizer().tokenize(sentence)
+        for place, word in enumerate(words):
+            if word in participles and _is_verb(words, place):
+                found.append(participles[word])
+            elif word in plurals and not _is_mistagged(words, place):
+                found.append(plurals[word])
+            else:
+                found.append(word)
+    return found
+
+
+def _is_verb(words: Sequence[str], place: int) -> bool:
+    """Whether NLTK's tagger takes a participle for a verb rather than a noun or adjective."""
+    word = words[place]
+    before = words[place - 1] if place else ""
+    after = words[place + 1] if place + 1 < len(words) else ""
+    if word == "potted":
+        return before == "and" or (place > 1 and words[place - 2] == "," and before != "a")
+    if word == "parking":
+        return before == "of"
+    if not word.endswith("ing"):
+        return True
+    if word.endswith("boarding") and before in _POSSESSIVE:
+        return True
+    if word == "skiing" and before in ("about", "for", "of") and after != ",":
+        return False  # a noun of its own in the Wall Street Journal
+    return before not in _BEFORE_NOUNS and not _is_adjective(words, place - 1)
+
+
+def _is_adjective(words: Sequence[str], place: int) -> bool:
+    if place < 0:
+        return False
+    if words[place] in _ADJECTIVES:
+        return True
+    tagger = TreebankTagger.packaged()
+    tags: list[str] = []
+    for end, after in enumerate(words[1 : place + 2], start=1):
+        tags.append(tagger.confirmed(words[:end], tags, after))
+    return tags[-1] == "ADJ"
+
+
+def _is_mistagged(words: Sequence[str], place: int) -> bool:
+    """Whether NLTK's tagger is known to take a plural for no noun, so that it stays as it is."""
+    after = words[place + 1] if place + 1 < len(words) else ""
+    return words[place] == "umbrellas" and after in ("as", "come", "suggests", ")")
