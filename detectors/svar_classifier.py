@@ -23,7 +23,7 @@ class SvarClassifier(DirectionClassifier):
     Attributes:
         first_: first column of the range.
         last_: last column of the range, included.
-        auroc_: AUROC on the fit data, within strata.
+        auroc_: AUROC on the fit data, within strata; over all where no stratum has both classes.
         cut_: halfway between the mean scores of the classes.
 
     Source: Jiang et al., arXiv 2411.16724, section 3 (SVAR over layers 5-18, no threshold given).
@@ -40,12 +40,15 @@ class SvarClassifier(DirectionClassifier):
         ranges = [(0, width - 1)]
         if self.choose:
             ranges = [(first, last) for first in range(width) for last in range(first, width)]
+        if np.isnan(auroc_within(labels, np.zeros(len(X)), strata)):
+            # No stratum has both labels, so all mentions are compared.
+            strata = np.zeros(len(X), dtype=np.int64)
         found = [
             auroc_within(labels, sums[:, first] - sums[:, last + 1], strata)
             for first, last in ranges
         ]
         # The first maximum: the same data always choose the same range.
-        best = int(np.argmax(np.nan_to_num(found, nan=0.5)))
+        best = int(np.argmax(found))
         self.first_, self.last_ = ranges[best]
         self.auroc_ = float(found[best])
         self._set_cut(self.scores(X), labels)

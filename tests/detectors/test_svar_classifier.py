@@ -33,6 +33,13 @@ def test_a_layer_that_counts_words_is_not_chosen() -> None:
     assert (chosen.first_, chosen.last_) == (1, 1)
 
 
+def test_strata_that_compare_nothing_are_left_aside() -> None:
+    """One mention at each position: then all mentions are compared, and the choice still stands."""
+    x = np.array([[0.5, 0.1], [0.1, 0.2], [0.5, 0.1], [0.0, 0.2]])
+    found = SvarClassifier().fit(x, [0, 1, 0, 1], strata=np.arange(4))
+    assert (found.first_, found.last_, found.auroc_) == (0, 0, 1)
+
+
 def test_all_layers_are_summed_when_nothing_is_chosen() -> None:
     """A range that somebody gave is left as it is."""
     x = np.array([[0.5, 0.1], [0.1, 0.1], [0.5, 0.4], [0.0, 0.2]])
