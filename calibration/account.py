@@ -38,6 +38,7 @@ class Account:
         info: what the captions measured on have in common.
         comparison: detectors side by side.
         main: the row of the detector whose probabilities and thresholds are shown.
+        artifact: name of the calibration that it is of; empty if it was fitted for the report.
         promise: what its threshold promises, in words; empty if it promises nothing.
         figures: in order; some may be missing, with a reason.
         thresholds: what each threshold of the main detector would do.
@@ -47,6 +48,7 @@ class Account:
     info: TableInfo
     comparison: Comparison
     main: Row
+    artifact: str
     promise: str
     figures: tuple[Figure | Missing, ...]
     thresholds: Thresholds
@@ -63,6 +65,7 @@ class Account:
             "info": plain(self.info),
             "comparison": plain(self.comparison),
             "main": self.main.detector,
+            "artifact": self.artifact,
             "promise": self.promise,
             "figures": {
                 figure.name: {"missing": figure.reason}
@@ -134,6 +137,7 @@ def account(
         asked.info,
         comparison,
         next(row for row in comparison.rows if row.detector == main.detector),
+        "" if calibrated is None else f"{calibrated.name}, {calibrated.created}",
         str(calibrated.guarantee) if calibrated is not None and calibrated.guarantee else "",
         _figures(asked, answers, main, draws),
         Thresholds.of(asked, main),

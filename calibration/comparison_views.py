@@ -177,15 +177,12 @@ def _markdown(comparison: Comparison) -> str:
                 value += f" <sub>{interval(found, signed=column.signed)}</sub>"
             cells.append(value)
         lines.append("| " + " | ".join(cells) + " |")
-    if comparison.missing:
-        lines.append("")
-        lines += [
-            f"Not measured: `{missing.detector}`. {_escaped(missing.reason)}  "
-            for missing in comparison.missing
-        ]
-    if comparison.limits:
-        lines += ["", *(_escaped(limit) + "  " for limit in comparison.limits)]
-    return "\n".join(line.rstrip() if line.endswith("   ") else line for line in lines)
+    remarks = [
+        f"- `{missing.detector}` was not measured. {_escaped(missing.reason)}"
+        for missing in comparison.missing
+    ]
+    remarks += [f"- {_escaped(limit)}" for limit in comparison.limits]
+    return "\n".join((*lines, "", *remarks) if remarks else lines)
 
 
 def as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:

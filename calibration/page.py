@@ -10,6 +10,7 @@ from typing import Final
 
 from .account import Account
 from .comparison_views import COLUMNS, NOTE, TIMING, best, figure, interval
+from .figures.distributions import SvarDistributions
 from .figures.figure import Figure, Missing
 from .figures.style import layers_in_words
 from .thresholds import ThresholdRow, Thresholds
@@ -101,6 +102,8 @@ def _comparison(account: Account) -> Iterator[str]:
         f"captions. The column that matters is <em>within index</em>: there, knowing how far the "
         f"caption has come helps nobody.</p>"
     )
+    if account.artifact:
+        yield f"<p>{escape(account.main.detector)} is as it was fitted before.</p>"
     headings = ["detector", "verdict", *(column.title for column in COLUMNS)]
     rows = []
     for row in comparison.rows:
@@ -154,7 +157,8 @@ def _thresholds(account: Account) -> Iterator[str]:
         f"up. By image: of the captions that hallucinate, how many have <em>every</em> "
         f"hallucinated object flagged; of those with a flag, in how many the most suspicious "
         f"object is hallucinated; of the true ones, how many have any flag. All is read off these "
-        f"very mentions and promises nothing of others; <code>sightline calibrate fit</code> does that.</p>"
+        f"very mentions and promises nothing of others; <code>sightline calibrate fit</code> "
+        f"does that.</p>"
     )
     headings = [
         thresholds.scale,
@@ -197,10 +201,13 @@ def _data(account: Account) -> Iterator[str]:
         ("measured on", f"{on.images:,} captions, {on.mentions:,} mentions, SHA-256 {on.data}"),
         ("fitted on", f"{fit.images:,} captions, {fit.mentions:,} mentions, SHA-256 {fit.data}"),
     ]
-    for one in account.figures:
-        layers = getattr(one, "layers", None)
-        if one.name == "svar" and layers is not None:
-            facts.append(("SVAR sums over", layers_in_words(layers)))
+    if account.artifact:
+        facts.append(("artifact", account.artifact))
+    facts += [
+        ("SVAR sums over", layers_in_words(one.layers))
+        for one in account.figures
+        if isinstance(one, SvarDistributions)
+    ]
     yield '<section id="data">'
     yield "<h2>The data</h2>"
     yield "<dl>"

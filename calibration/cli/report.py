@@ -78,6 +78,7 @@ def report(
     from ..account import account, steps
     from ..comparison_views import terminal, write_whole
     from ..figures.figure import Figure
+    from ..figures.style import require_matplotlib
     from ..page import page
     from ..table import CalibrationTable
     from . import progress as bars
@@ -85,6 +86,7 @@ def report(
 
     names = chosen_detectors(detectors)
     with errors_end_the_command():
+        require_matplotlib()
         calibrated = None if artifact is None else CalibratedDetector.load(artifact)
         fit_on = CalibrationTable.load(table)
         ask = None if on is None else CalibrationTable.load(on)

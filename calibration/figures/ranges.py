@@ -75,10 +75,7 @@ class LayerRanges(Figure):
         )
         if self.chosen is None:
             return said
-        return (
-            f"{said} The star is {layers_in_words(self.chosen)}, which the SVAR detector "
-            f"uses; it was chosen on other images."
-        )
+        return f"{said} The star is {layers_in_words(self.chosen)}, chosen on other images."
 
     @property
     def alt(self) -> str:

@@ -68,6 +68,21 @@ _STYLE: Final[dict[Any, Any]] = {
 }
 
 
+def require_matplotlib() -> None:
+    """Fail now rather than after minutes of fitting.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is not installed; the message says how to get it.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "Figures need matplotlib, which is not installed: pip install 'sightline[calibration]'",
+            name=error.name,
+        ) from error
+
+
 @contextmanager
 def matplotlib_with_style() -> Iterator[Callable[[tuple[float, float]], Canvas]]:
     """A maker of empty figures of a size in inches; afterwards matplotlib is as it was.
@@ -75,15 +90,10 @@ def matplotlib_with_style() -> Iterator[Callable[[tuple[float, float]], Canvas]]
     Raises:
         ModuleNotFoundError: matplotlib is not installed; the message says how to get it.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure as Canvas
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Figures need matplotlib, which is not installed: pip install 'sightline[calibration]'",
-            name=error.name,
-        ) from error
+    require_matplotlib()
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
 
     def canvas_of(size: tuple[float, float]) -> Canvas:
         canvas = Canvas(figsize=size, layout="constrained")

@@ -9,6 +9,8 @@ from sightline.calibration.statistics import (
     auroc_within,
     by_image,
     difference,
+    drawn_by_image,
+    means_by_image,
     ratio,
     relative_change,
 )
@@ -88,3 +90,26 @@ def test_by_image_redraws_whole_images() -> None:
 def test_nothing_divided_by_nothing_is_undefined() -> None:
     """No mentions at all give NaN, not a crash and not zero."""
     assert np.isnan(ratio([0, 0], [0, 0]).value)
+
+
+def test_paired_draws_are_of_the_same_images() -> None:
+    """A figure minus itself is exactly nothing in every draw."""
+    images = np.repeat(np.arange(20), 3)
+    values = np.random.default_rng(0).normal(size=60)
+    found = drawn_by_image(lambda w: (w @ values) / w.sum(axis=1), images, draws=60)
+    assert found.value == pytest.approx(values.mean())
+    assert found.estimate.low < found.value < found.estimate.high
+    twin = (found - found).estimate
+    assert (twin.value, twin.low, twin.high) == (0.0, 0.0, 0.0)
+
+
+def test_means_by_image_of_some_rows() -> None:
+    """Each column is the mean of the rows that count for it; none is undefined."""
+    values = np.array([[1.0, 1.0, 1.0], [3.0, 3.0, 3.0], [8.0, 8.0, 8.0]])
+    counted = np.array([[True, True, False], [True, False, False], [False, True, False]])
+    mean, low, high = means_by_image(values, counted, np.array([0, 0, 1]), draws=50)
+    assert mean[:2].tolist() == [2.0, 4.5]
+    assert np.isnan(mean[2])
+    assert (low[:2] <= mean[:2]).all()
+    assert (mean[:2] <= high[:2]).all()
+    assert (low[0], high[0]) == (2.0, 2.0)  # one image alone has it: redrawing changes nothing
