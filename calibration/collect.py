@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from transformers import BatchFeature
+
 from ..monitor.errors import ImageError, InputError, SightlineError
 from ..monitor.identity import identity
 from ..monitor.images import MAX_PIXELS, OpenedImage, find_images, open_image
@@ -18,8 +20,8 @@ from ..monitor.options import DecodingOptions
 from ..monitor.session import Monitor
 from .annotations import AnnotationError, Annotations
 from .collected import CaptionGatherer, CollectedCaption
-from .folder import Share, TableFolder, TableHeader, TableInfo
-from .table import by_number
+from .folder import TableFolder, by_number
+from .header import Share, TableHeader, TableInfo
 
 _TOO_MANY: Final = 3
 """So many images in a row that fail are not what is wrong."""
@@ -35,6 +37,23 @@ class Source:
 
     image_id: str
     path: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """Images that are ready for the model, and those that never will be.
+
+    Attributes:
+        sources: all of them, in order.
+        opened: those that could be opened.
+        inputs: of all that could be opened; ``None`` if they could not be prepared together.
+        failed: the records of the others.
+    """
+
+    sources: Sequence[Source]
+    opened: Sequence[tuple[Source, OpenedImage]]
+    inputs: BatchFeature | None
+    failed: Sequence[CollectedCaption]
 
 
 def find_sources(folder: Path, annotations: Annotations) -> tuple[Source, ...]:
@@ -156,7 +175,7 @@ class Collector:
         Args:
             sources: the images of the share.
             folder: entered.
-            on_captions: called with each part once it is in the table.
+            on_captions: called with each part once it is in the table, in a thread of its own.
 
         Raises:
             CollectError: several images in a row could be read, but not captioned.
@@ -165,58 +184,89 @@ class Collector:
         """
         done = folder.done()
         left = [source for source in sources if source.image_id not in done]
-        for batch in self._opened(left):
-            captions = self._captions(batch)
-            folder.write(captions)
-            on_captions(captions)
+        with ThreadPoolExecutor(1, thread_name_prefix="sightline-table") as writer:
+            writing: Future[None] | None = None
+            for batch in self._ready(left):
+                captions = self._captions(batch)
+                if writing is not None:
+                    writing.result()
+                writing = writer.submit(_keep, captions, folder, on_captions)
+            if writing is not None:
+                writing.result()
         folder.finish()
 
-    def _opened(
-        self, sources: Sequence[Source]
-    ) -> Iterator[list[tuple[Source, OpenedImage | ImageError]]]:
-        """Batches of decoded images; the next one is decoded while the model is busy."""
-
-        def read(batch: Sequence[Source]) -> list[tuple[Source, OpenedImage | ImageError]]:
-            return [(source, self._open(source)) for source in batch]
-
+    def _ready(self, sources: Sequence[Source]) -> Iterator[_Batch]:
+        """Batches, the next of which is opened and prepared while the model is busy."""
         with ThreadPoolExecutor(1, thread_name_prefix="sightline-images") as reader:
-            coming: deque[Future[list[tuple[Source, OpenedImage | ImageError]]]] = deque()
+            coming: deque[Future[_Batch]] = deque()
             for batch in _batches(sources, self._batch_size):
-                coming.append(reader.submit(read, batch))
+                coming.append(reader.submit(self._prepared, batch))
                 if len(coming) > 1:
                     yield coming.popleft().result()
             while coming:
                 yield coming.popleft().result()
 
-    def _open(self, source: Source) -> OpenedImage | ImageError:
+    def _prepared(self, sources: Sequence[Source]) -> _Batch:
+        opened: list[tuple[Source, OpenedImage]] = []
+        failed: list[CollectedCaption] = []
+        for source in sources:
+            try:
+                opened.append((source, open_image(source.path, max_pixels=self._max_pixels)))
+            except ImageError as error:
+                failed.append(self._failed(source, error))
         try:
-            return open_image(source.path, max_pixels=self._max_pixels)
-        except ImageError as error:
-            return error
+            inputs = self._inputs(opened) if opened else None
+        except Exception:  # not lost: what cannot be prepared together is prepared one by one
+            inputs = None
+        return _Batch(sources, opened, inputs, failed)
 
-    def _captions(
-        self, batch: Sequence[tuple[Source, OpenedImage | ImageError]]
-    ) -> list[CollectedCaption]:
+    def _inputs(self, opened: Sequence[tuple[Source, OpenedImage]]) -> BatchFeature:
+        return self._monitor.prepare([one.image for _, one in opened], self._prompt)
+
+    def _captions(self, batch: _Batch) -> list[CollectedCaption]:
         """Captions of all, in order; those of images that cannot be captioned say why."""
-        readable = [(source, one) for source, one in batch if isinstance(one, OpenedImage)]
-        written = {caption.image_id: caption for caption in self._isolated(readable)}
-        for source, one in batch:
-            if isinstance(one, ImageError):
-                written[source.image_id] = self._failed(source, one)
-        return [written[source.image_id] for source, _ in batch]
+        written = [*self._isolated(batch.opened, batch.inputs), *batch.failed]
+        by_id = {caption.image_id: caption for caption in written}
+        return [by_id[source.image_id] for source in batch.sources]
 
-    def _isolated(self, batch: Sequence[tuple[Source, OpenedImage]]) -> list[CollectedCaption]:
+    def _isolated(
+        self, opened: Sequence[tuple[Source, OpenedImage]], inputs: BatchFeature | None
+    ) -> list[CollectedCaption]:
         """Captions of a batch; if that fails, of each image alone."""
-        if not batch:
+        if not opened:
             return []
         try:
-            captions = self._written(batch)
+            captions = self._written(opened, self._inputs(opened) if inputs is None else inputs)
         except Exception as error:  # recorded; whatever one image does must not stop the others
-            if len(batch) == 1:
-                return [self._fail(batch[0][0], error)]
-            return [caption for one in batch for caption in self._isolated([one])]
+            if len(opened) == 1:
+                return [self._fail(opened[0][0], error)]
+            return [caption for one in opened for caption in self._isolated([one], None)]
         self._failures = 0
         return captions
+
+    def _written(
+        self, opened: Sequence[tuple[Source, OpenedImage]], inputs: BatchFeature
+    ) -> list[CollectedCaption]:
+        gatherer = CaptionGatherer(len(opened))
+        model: Any = self._monitor.model  # a PreTrainedModel that generates has no type of its own
+        # What Monitor.generate does, without the reports: nobody reads them here.
+        with self._monitor.watch(inputs, on_event=gatherer.add, **self._options) as watch:
+            model.generate(
+                **inputs,
+                **self._options,
+                logits_processor=[watch.logits_processor],
+                streamer=watch.streamer,
+            )
+        return [
+            gatherer.caption(
+                row,
+                image_id=source.image_id,
+                file=source.path.name,
+                truth=self._annotations.truth(source.image_id),
+                annotated=self._annotations.annotated,
+            )
+            for row, (source, _) in enumerate(opened)
+        ]
 
     def _fail(self, source: Source, error: Exception) -> CollectedCaption:
         """The record of an image that failed, unless it is not the images that fail."""
@@ -229,21 +279,6 @@ class Collector:
             ) from error
         return self._failed(source, error)
 
-    def _written(self, batch: Sequence[tuple[Source, OpenedImage]]) -> list[CollectedCaption]:
-        gatherer = CaptionGatherer(len(batch))
-        inputs = self._monitor.prepare([one.image for _, one in batch], self._prompt)
-        self._monitor.generate(**inputs, on_event=gatherer.add, **self._options)
-        return [
-            gatherer.caption(
-                row,
-                image_id=source.image_id,
-                file=source.path.name,
-                truth=self._annotations.truth(source.image_id),
-                annotated=self._annotations.annotated,
-            )
-            for row, (source, _) in enumerate(batch)
-        ]
-
     def _failed(self, source: Source, error: Exception) -> CollectedCaption:
         return CollectedCaption(
             image_id=source.image_id,
@@ -251,6 +286,15 @@ class Collector:
             truth=tuple(sorted(self._annotations.truth(source.image_id))),
             error=f"{type(error).__name__}: {error}",
         )
+
+
+def _keep(
+    captions: Sequence[CollectedCaption],
+    folder: TableFolder,
+    on_captions: Callable[[Sequence[CollectedCaption]], object],
+) -> None:
+    folder.write(captions)
+    on_captions(captions)
 
 
 def _batches(sources: Sequence[Source], size: int) -> list[Sequence[Source]]:

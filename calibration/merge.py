@@ -7,15 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .folder import (
-    Share,
-    TableError,
-    TableHeader,
-    part_numbers,
-    read_header,
-    read_part,
-    write_new,
-)
+from .folder import part_numbers, read_part, write_new
+from .header import Share, TableError, TableHeader, read_header
 
 
 @dataclass(frozen=True, slots=True)

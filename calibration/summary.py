@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..monitor.words import split_words
+from .captions import TableCaption
 from .objects import Labelled, chair
 from .statistics import Estimate
-from .table import TableCaption
 
 FEW: Final = 30
 """With fewer images, intervals are wide and no threshold can promise anything."""

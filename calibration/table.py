@@ -7,25 +7,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..detectors.mentions import Mentions
 from .collected import CollectedCaption
-from .columns import arrow, caption_rows, caption_schema, mention_schema, mentions_of, rows_of
-from .folder import (
-    TableError,
-    TableHeader,
-    TableInfo,
-    part_numbers,
-    read_header,
-    read_part,
-    write_new,
-)
+from .columns import arrow, caption_rows, mentions_of, rows_of
+from .folder import by_number, read_all, write_new
+from .header import TableError, TableHeader, TableInfo, read_header
 
-__all__ = ["CalibrationTable", "TableCaption", "TableError", "TableInfo", "read_captions"]
+__all__ = ["CalibrationTable", "TableError", "TableInfo"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +100,7 @@ class CalibrationTable:
         """
         folder = Path(folder)
         header = read_header(folder)
-        captions, rows = _all_parts(folder, header)
+        captions, rows = read_all(folder, header)
         failed = captions["error"].is_valid().to_pylist()
         known = captions["image_id"].to_pylist()
         _refuse_repeats(known, folder)
@@ -191,74 +183,6 @@ class CalibrationTable:
             image_ids=image_ids,
             unlabelled=sum(table.unlabelled for table in tables),
         )
-
-
-def by_number(image_id: str) -> tuple[int, str]:
-    """Sorts image ids; those that are numbers, by number."""
-    return len(image_id), image_id
-
-
-@dataclass(frozen=True, slots=True)
-class TableCaption:
-    """A caption of a table, without the evidence of its mentions.
-
-    Attributes:
-        image_id: as in the annotations.
-        file: name of the image file.
-        truth: canonical names of the objects in the image, in order of the alphabet.
-        objects: canonical names of the objects that the caption mentions, in order.
-        labels: of each, 1 where the image holds no such object, ``None`` where that is not known.
-        text: the caption; ``None`` where the image could not be captioned.
-        tokens: generated tokens, the end token included.
-        finish: ``eos``, ``length`` or ``stopped``; ``None`` where there is no caption.
-        seconds: from the start of its batch to its end.
-        error: where it could not be captioned, what happened.
-    """
-
-    image_id: str
-    file: str
-    truth: tuple[str, ...]
-    objects: tuple[str, ...]
-    labels: tuple[int | None, ...]
-    text: str | None
-    tokens: int
-    finish: str | None
-    seconds: float | None
-    error: str | None
-
-
-def read_captions(folder: str | Path) -> tuple[TableCaption, ...]:
-    """The captions of a table, by image, those that failed included.
-
-    Raises:
-        TableError: as :meth:`CalibrationTable.load`.
-    """
-    folder = Path(folder)
-    captions, mentions = _all_parts(folder, read_header(folder))
-    named: dict[str, list[tuple[int, str, int | None]]] = {}
-    columns = (mentions[name].to_pylist() for name in ("image_id", "index", "object", "label"))
-    for image_id, *mention in zip(*columns, strict=True):
-        named.setdefault(image_id, []).append(tuple(mention))
-    found = []
-    for row in captions.drop_columns("mentions").to_pylist():
-        mentioned = sorted(named.get(row["image_id"], ()), key=lambda mention: mention[0])
-        row["truth"] = tuple(row["truth"])
-        row["objects"] = tuple(name for _, name, _ in mentioned)
-        row["labels"] = tuple(label for _, _, label in mentioned)
-        found.append(TableCaption(**row))
-    return tuple(sorted(found, key=lambda one: by_number(one.image_id)))
-
-
-def _all_parts(folder: Path, header: TableHeader) -> tuple[Any, Any]:
-    parts = [read_part(folder, number, header) for number in part_numbers(folder)]
-    shape = (len(header.layers), header.info.num_heads)
-    captions = [caption_schema().empty_table(), *(captions for captions, _ in parts)]
-    mentions = [mention_schema(*shape).empty_table(), *(mentions for _, mentions in parts)]
-    return _joined(captions), _joined(mentions)
-
-
-def _joined(tables: Sequence[Any]) -> Any:
-    return arrow().concat_tables([table.replace_schema_metadata(None) for table in tables])
 
 
 def _refuse_repeats(image_ids: Sequence[str], where: object) -> None:

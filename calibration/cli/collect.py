@@ -149,11 +149,12 @@ def collect(
     from ...monitor.loading import SMALL
     from ...monitor.prompts import DEFAULT_PROMPT
     from ..annotations import Annotations
+    from ..captions import read_captions
     from ..collect import Collector, deal, find_sources
     from ..columns import arrow
     from ..folder import TableFolder
     from ..summary import Summary
-    from ..table import CalibrationTable, read_captions
+    from ..table import CalibrationTable
 
     log = Console(stderr=True, highlight=False)
     try:

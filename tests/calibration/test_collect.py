@@ -16,13 +16,15 @@ import numpy as np
 import pytest
 import torch
 from sightline.calibration.annotations import Annotations
+from sightline.calibration.captions import TableCaption, read_captions
 from sightline.calibration.collect import CollectError, Collector, Source, deal, find_sources
 from sightline.calibration.collected import CollectedCaption
-from sightline.calibration.folder import TableFolder, read_header
+from sightline.calibration.folder import TableFolder
+from sightline.calibration.header import read_header
 from sightline.calibration.merge import merge
 from sightline.calibration.scenes.coco import export
 from sightline.calibration.scenes.seeds import seeds
-from sightline.calibration.table import CalibrationTable, TableCaption, read_captions
+from sightline.calibration.table import CalibrationTable
 from sightline.detectors.mentions import MentionEvidence, Mentions
 from sightline.monitor.errors import InputError
 from sightline.monitor.events import Event, Mention, Token, Word

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from sightline.calibration.collected import CollectedCaption
-from sightline.calibration.folder import Share, TableFolder, TableHeader, TableInfo, read_header
+from sightline.calibration.folder import TableFolder
+from sightline.calibration.header import Share, TableHeader, TableInfo, read_header
 from sightline.calibration.table import CalibrationTable, TableError
 
 INFO = TableInfo("toy", "abc", "Toy", 2, 3, "What?", {"a": 1}, "coco", "0" * 64, lens=False)

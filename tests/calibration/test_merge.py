@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from sightline.calibration.collected import CollectedCaption
-from sightline.calibration.folder import Share, TableFolder, TableHeader, TableInfo, read_header
+from sightline.calibration.folder import TableFolder
+from sightline.calibration.header import Share, TableHeader, TableInfo, read_header
 from sightline.calibration.merge import merge
 from sightline.calibration.table import CalibrationTable, TableError
 

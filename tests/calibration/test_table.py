@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sightline.calibration import columns
+from sightline.calibration.captions import read_captions
 from sightline.calibration.collected import CollectedCaption, CollectedMention, label
-from sightline.calibration.folder import TableFolder, TableHeader
-from sightline.calibration.table import CalibrationTable, TableError, TableInfo, read_captions
+from sightline.calibration.folder import TableFolder
+from sightline.calibration.header import TableHeader
+from sightline.calibration.table import CalibrationTable, TableError, TableInfo
 from sightline.detectors.evidence import Evidence
 from sightline.detectors.mentions import MentionEvidence, Mentions
 from sightline.monitor.errors import SightlineError
