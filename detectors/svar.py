@@ -145,17 +145,17 @@ def svar(
         )
     if not values.shape[-1]:
         raise ValueError("VAR must have at least one head, had none.")
-    missing = sorted(set(over.layers) - set(layers))
+    missing = [layer for layer in over.layers if layer not in layers]
     if missing:
         raise ValueError(
             f"Every layer of the range {over} must have been watched, missing: {missing}. Watch "
             f"them (layers=) or choose a range within {min(layers)}-{max(layers)}."
         )
-    rows = [index for index, layer in enumerate(layers) if over.first <= layer <= over.last]
-    picked = values[..., rows, :]
-    if not np.isfinite(picked).all():
+    first = list(layers).index(over.first)  # the layers ascend: those of the range are neighbours
+    total = values[..., first : first + len(over.layers), :].sum(axis=(-2, -1))
+    if not np.isfinite(total).all():
         raise ValueError(
             "VAR must be finite, was NaN or infinite: the model's attention overflowed. Load it "
             "in bfloat16 or float32 rather than float16."
         )
-    return np.asarray(picked.mean(axis=-1).sum(axis=-1))
+    return np.asarray(total / values.shape[-1])

@@ -38,6 +38,11 @@ class Measurement:
     statistics: npt.NDArray[np.float32]
     lens: npt.NDArray[np.float32] | None = None
 
+    @property
+    def all_finite(self) -> bool:
+        """Whether every row is :meth:`finite`."""
+        return all(map(math.isfinite, self.statistics[:, 2].tolist()))
+
     def finite(self, row: int) -> bool:
         """Whether a row's logits had a finite maximum and no NaN."""
         return math.isfinite(self.statistics[row, 2])
@@ -118,7 +123,6 @@ class StepMeter:
         # A view of the last position: it lives until measure(), as long as generate's own output.
         self._logits = logits.detach()[:, -1] if isinstance(logits, Tensor) else None
 
-    @torch.no_grad()
     def measure(self) -> PendingStep:
         """What the latest forward pass shows, queued on the device; nothing waits for it.
 
@@ -144,7 +148,6 @@ class StepMeter:
         )
 
     @staticmethod
-    @torch.no_grad()
     def collect(step: PendingStep, tokens: Tensor) -> Measurement:
         """Bring a step to the host, once its tokens are known: the only transfer of the step.
 

@@ -192,18 +192,18 @@ class NounSpotter:
         return _Reading(1, True, None, lemma, not modifies and lemma not in lexicon.invisible)
 
     def _mention(self, place: int, reading: _Reading, index: int, *, provisional: bool) -> Mention:
-        words = self._words[place : place + reading.words]
+        first, last = self._words[place], self._words[place + reading.words - 1]
         return Mention(
             row=self.row,
             index=index,
-            word=_joined(words),
+            word=_joined(self._words[place : place + reading.words]),
             lemma=reading.lemma,
             object=reading.name,
             visible=reading.visible,
-            start=words[0].start,
-            end=words[-1].end,
-            first_token=words[0].first_token,
-            last_token=words[-1].last_token,
+            start=first.start,
+            end=last.end,
+            first_token=first.first_token,
+            last_token=last.last_token,
             provisional=provisional,
         )
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from importlib import resources
 from typing import Any, Final, Protocol
 
@@ -65,6 +65,45 @@ def _shape(word: str) -> str:
     return shape
 
 
+def _of_word(word: str) -> tuple[str, ...]:
+    return (
+        "bias",
+        "word " + _normal(word),
+        "suffix2 " + word[-2:],
+        "suffix3 " + word[-3:],
+        "suffix4 " + word[-4:],
+        "prefix1 " + word[0],
+        "prefix3 " + word[:3],
+        "shape " + _shape(word),
+    )
+
+
+def _of_tags(tag: str, earlier: str) -> tuple[str, ...]:
+    return ("tag-1 " + tag, "tag-2 " + earlier, "tags " + tag + " " + earlier)
+
+
+def _of_before(normal: str) -> tuple[str, ...]:
+    return ("word-1 " + normal, "suffix-1 " + normal[-3:])
+
+
+def _of_after(normal: str) -> tuple[str, ...]:
+    return ("word+1 " + normal, "suffix+1 " + normal[-3:])
+
+
+def _context(
+    words: Sequence[str], tags: Sequence[str], following: str | None
+) -> tuple[str, str, str, str, str, str]:
+    """Normal forms of the word, the two before it and the one after it; the two tags before."""
+    return (
+        _normal(words[-1]),
+        _normal(words[-2]) if len(words) > 1 else _BEFORE[0],
+        _normal(words[-3]) if len(words) > 2 else _BEFORE[1],
+        _AFTER if following is None else _normal(following),
+        tags[-1] if tags else _BEFORE[0],
+        tags[-2] if len(tags) > 1 else _BEFORE[1],
+    )
+
+
 def features(
     words: Sequence[str], tags: Sequence[str], following: str | None, *, sees_next: bool
 ) -> list[str]:
@@ -76,34 +115,17 @@ def features(
         following: the word after it, ``None`` at the end of the sentence.
         sees_next: whether ``following`` may be looked at.
     """
-    word = words[-1]
-    normal = _normal(word)
-    before = _normal(words[-2]) if len(words) > 1 else _BEFORE[0]
-    earlier = _normal(words[-3]) if len(words) > 2 else _BEFORE[1]
-    tag = tags[-1] if tags else _BEFORE[0]
-    tag2 = tags[-2] if len(tags) > 1 else _BEFORE[1]
+    normal, before, earlier, after, tag, tag2 = _context(words, tags, following)
     names = [
-        "bias",
-        "word " + normal,
-        "suffix2 " + word[-2:],
-        "suffix3 " + word[-3:],
-        "suffix4 " + word[-4:],
-        "prefix1 " + word[0],
-        "prefix3 " + word[:3],
-        "shape " + _shape(word),
-        "tag-1 " + tag,
-        "tag-2 " + tag2,
-        "tags " + tag + " " + tag2,
+        *_of_word(words[-1]),
+        *_of_tags(tag, tag2),
         "tag-1 word " + tag + " " + normal,
-        "word-1 " + before,
-        "suffix-1 " + before[-3:],
+        *_of_before(before),
         "word-2 " + earlier,
     ]
     if sees_next:
-        after = _AFTER if following is None else _normal(following)
         names += [
-            "word+1 " + after,
-            "suffix+1 " + after[-3:],
+            *_of_after(after),
             "word suffix+1 " + normal + " " + after[-2:],
             "tag-1 suffix+1 " + tag + " " + after[-3:],
         ]
@@ -159,12 +181,42 @@ class TagModel:
         known = self.dictionary.get(words[-1])
         if known is not None:
             return known
-        names = features(words, tags, following, sees_next=self.sees_next)
-        rows = [row for row in map(self.rows.get, names) if row is not None]
+        rows = self._rows_of(words, tags, following)
         if not rows:
             return self.classes[0]
         scores = np.add.reduce(self.weights.take(rows, axis=0))
         return self.classes[int(scores.argmax())]
+
+    def _rows_of(
+        self, words: Sequence[str], tags: Sequence[str], following: str | None
+    ) -> list[int]:
+        """The rows of :func:`features`; those of one word or one pair of tags are remembered."""
+        normal, before, earlier, after, tag, tag2 = _context(words, tags, following)
+        recall = self._recall
+        rows = [
+            *recall(_of_word, words[-1]),
+            *recall(_of_tags, tag, tag2),
+            *recall(_of_before, before),
+        ]
+        joint = ["tag-1 word " + tag + " " + normal, "word-2 " + earlier]
+        if self.sees_next:
+            rows += recall(_of_after, after)
+            joint.append("word suffix+1 " + normal + " " + after[-2:])
+            joint.append("tag-1 suffix+1 " + tag + " " + after[-3:])
+        find = self.rows.get
+        rows += [row for name in joint if (row := find(name)) is not None]
+        return rows
+
+    @cached_property
+    def _recall(self) -> Callable[..., tuple[int, ...]]:
+        """The rows of one group of features, looked up once for each argument."""
+        find = self.rows.get
+
+        @lru_cache(maxsize=1 << 14)
+        def rows(group: Callable[..., tuple[str, ...]], *of: str) -> tuple[int, ...]:
+            return tuple(row for name in group(*of) if (row := find(name)) is not None)
+
+        return rows
 
     def to_bytes(self) -> bytes:
         """The model as gzipped JSON, the same bytes for the same weights."""

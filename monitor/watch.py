@@ -27,6 +27,9 @@ from .measurement import Measurement, PendingStep, StepMeter
 from .options import DecodingOptions
 from .report import Header, Report, ReportBuilder
 
+_UNREAD = 32
+"""Tokens a row that are read as text together, while nobody listens."""
+
 
 class CancelledError(SightlineError):
     """Raised inside ``generate`` after :meth:`Watch.cancel`."""
@@ -99,7 +102,11 @@ class Watch:
         self._cancelled = threading.Event()
         self._stack = ExitStack()
         self._began = 0.0
+        self._now = 0.0  # when the token that is being read was picked
         self._first_token: float | None = None
+        # Tokens that were measured and not yet read as text: see on_tokens.
+        self._unread: deque[tuple[list[int], Measurement, float]] = deque()
+        self._lock = threading.RLock()
 
     # --- the block ------------------------------------------------------------------------------
 
@@ -139,6 +146,7 @@ class Watch:
     @property
     def reports(self) -> tuple[Report, ...]:
         """One report per caption; those of unfinished captions say ``interrupted``."""
+        self._read()
         return tuple(
             row.builder.report(first_token=self._first_token, total=row.seconds)
             for row in self._rows
@@ -151,6 +159,7 @@ class Watch:
     @property
     def texts(self) -> tuple[str, ...]:
         """The captions so far."""
+        self._read()
         return tuple(row.caption.text for row in self._rows)
 
     @property
@@ -197,14 +206,19 @@ class Watch:
                 "generate(..., logits_processor=[watch.logits_processor], "
                 "streamer=watch.streamer)."
             )
-        measured = self._meter.collect(self._pending.popleft(), ids)
+        measured, now = self._meter.collect(self._pending.popleft(), ids), time.perf_counter()
         if self._first_token is None:
-            self._first_token = time.perf_counter() - self._began
-        for index, token in enumerate(ids.tolist()):
-            self._token(index, token, measured)
+            self._first_token = now - self._began
+        # While nobody listens, words and nouns are found for many tokens in one go: between two
+        # steps of the model every line of Python costs several times what it costs in a loop.
+        self._unread.append((ids.tolist(), measured, now))
+        if self._on_event is not None or len(self._unread) >= _UNREAD or not measured.all_finite:
+            self._read()
 
     def on_end(self) -> None:
         """End the captions that are still open."""
+        self._read()
+        self._now = time.perf_counter()
         for row in self._rows:
             if row.caption.ended:
                 continue
@@ -229,6 +243,14 @@ class Watch:
             _Row(self._caption(row), ReportBuilder(self._headers[row // copies], row=row))
             for row in range(len(ids))
         ]
+
+    def _read(self) -> None:
+        """Read the tokens that wait as text; in any thread, also in a listener's."""
+        with self._lock:
+            while self._unread:
+                ids, measured, self._now = self._unread.popleft()
+                for index, token in enumerate(ids):
+                    self._token(index, token, measured)
 
     def _token(self, index: int, token: int, measured: Measurement) -> None:
         row, options = self._rows[index], self.options
@@ -275,7 +297,7 @@ class Watch:
     def _emit(self, row: _Row, event: Event) -> None:
         row.builder.add(event)
         if isinstance(event, End):
-            row.seconds = time.perf_counter() - self._began
+            row.seconds = self._now - self._began
         if self._on_event is not None:
             self._on_event(event)
 
@@ -302,6 +324,7 @@ class Watch:
                 broken = step.unusable()
             except RuntimeError:
                 return  # the device itself is lost; what it said stands
+            self._read()
             for index in broken:
                 if not self._rows[index].caption.ended:
                     raise NonFiniteError(row=index, step=self._steps - 1) from error

@@ -97,6 +97,72 @@ def test_the_length_is_told_without_being_told_the_options(
     assert (report.finish, len(report.tokens)) == ("length", 5)
 
 
+def test_the_signature_is_not_worked_out_anew_each_step() -> None:
+    """The signature that generate asks for at every step is kept, and it is the true one."""
+    kept = vars(WatchingProcessor.__call__)["__signature__"]
+    assert kept.parameters == inspect.signature(WatchingProcessor.__call__).parameters
+
+
+@pytest.mark.parametrize("listening", [False, True])
+def test_the_text_is_up_to_date_whenever_it_is_asked_for(
+    tiny: Tiny,
+    monitor: Monitor,
+    pictures: list[Image.Image],
+    script: Scripted,
+    listening: bool,
+) -> None:
+    """Words wait while nobody listens; whoever asks in between gets all of them all the same."""
+    text = " A dog near two cats on a bench."
+    seen: list[tuple[str, int]] = []
+
+    class Asking(BaseStreamer):
+        def put(self, value: Tensor) -> None:
+            if value.ndim == 1:
+                (report,) = watch.reports
+                seen.append((watch.texts[0], len(report.tokens)))
+
+        def end(self) -> None: ...
+
+    inputs = monitor.prepare(pictures[:1])
+    listener = [].append if listening else None
+    with monitor.watch(inputs, streamer=Asking(), on_event=listener) as watch:
+        tiny[0].generate(
+            **inputs,
+            max_new_tokens=60,
+            logits_processor=[script(text), watch.logits_processor],
+            streamer=watch.streamer,
+        )
+    assert [count for _, count in seen] == list(range(1, len(seen) + 1))
+    assert seen[-1][0] == watch.texts[0] == text
+    assert all(text.startswith(so_far) for so_far, _ in seen)
+
+
+def test_what_was_written_before_an_error_is_in_the_report(
+    tiny: Tiny, monitor: Monitor, pictures: list[Image.Image], script: Scripted
+) -> None:
+    """An error in between finds words that wait: the interrupted report has them."""
+
+    class Failing(StoppingCriteria):
+        def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Any:
+            if input_ids.shape[1] == length + 3:
+                raise ZeroDivisionError
+            return torch.zeros(len(input_ids), dtype=torch.bool)
+
+    inputs = monitor.prepare(pictures[:1])
+    length = inputs["input_ids"].shape[1]
+    with pytest.raises(ZeroDivisionError), monitor.watch(inputs) as watch:
+        tiny[0].generate(
+            **inputs,
+            max_new_tokens=60,
+            logits_processor=[script(" A dog near two cats."), watch.logits_processor],
+            streamer=watch.streamer,
+            stopping_criteria=[Failing()],
+        )
+    (report,) = watch.reports
+    # The stopping criteria are asked before the streamer is told.
+    assert (report.finish, len(report.tokens)) == ("interrupted", 2)
+
+
 def test_samples_of_one_prompt_are_told_apart(
     tiny: Tiny, monitor: Monitor, pictures: list[Image.Image]
 ) -> None:

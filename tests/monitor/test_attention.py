@@ -15,6 +15,7 @@ from sightline.monitor.anatomy import Anatomy
 from sightline.monitor.attention import AttentionTap, StepAttention
 from sightline.monitor.errors import InputError, WatchError
 from sightline.monitor.intervention import HeadGuided
+from sightline.monitor.reading import Reading
 from torch import Tensor, nn
 from transformers import (
     AttentionInterface,
@@ -425,13 +426,13 @@ class TestLeaving:
                 stack.callback(hook.remove)
             else:
                 patch = stack.enter_context(monkeypatch.context())
-                real = AttentionTap._observe
+                real = Reading.observe
 
-                def keep(self: AttentionTap, *args: Any) -> None:
+                def keep(self: Reading, *args: Any) -> None:
                     fail()
                     real(self, *args)
 
-                patch.setattr(AttentionTap, "_observe", keep)
+                patch.setattr(Reading, "observe", keep)
             with pytest.raises(ZeroDivisionError, match=where), _tap(llava):
                 _greedy(llava, **options)
         _assert_untouched(llava.model, before)
@@ -458,7 +459,7 @@ class TestLeaving:
             with pytest.raises(ZeroDivisionError):
                 llava.model(**llava.inputs)
             hook.remove()
-            with pytest.raises(WatchError, match="0 of 4 watched layers"):
+            with pytest.raises(WatchError, match="3 of 4 watched layers"):
                 tap.take()
             llava.model(**llava.inputs)
             _close([expected], [tap.take()])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sightline.monitor.inflection import irregular_singular, plurals
 from sightline.monitor.lexicon import FORMAT, Lexicon, LexiconError
+from sightline.monitor.words import split_words
 
 SYNONYMS = Path(__file__).parents[3] / "shared" / "data" / "real_captions" / "coco_synonyms.txt"
 
@@ -37,6 +38,20 @@ def test_coco_has_its_eighty_objects_and_their_inflections(coco: Lexicon) -> Non
     assert {"image", "background", "group", "time"} <= coco.invisible
     assert "orange" in coco.ambiguous
     assert "BSD 2-Clause" in coco.source
+
+
+def test_names_of_one_word_need_no_matcher(coco: Lexicon) -> None:
+    """A first word and what may follow it tell as the matcher tells, for every name there is."""
+    finder = coco.phrases
+    for form in (*coco.forms, *coco.exceptions):
+        words = [word.text for word in split_words(form.title())]
+        name = None if form in coco.exceptions else coco.forms[form]
+        assert finder.at_start(words) == (len(words), name)
+        assert finder.at_start([*words, "quietly"]) == (len(words), name)
+        if len(words) > 1:
+            alone = (1, coco.forms[words[0].lower()]) if words[0].lower() in coco.forms else None
+            assert finder.at_start(words[:1]) == alone
+    assert finder.at_start(["quietly", "dog"]) is None
 
 
 def test_no_lexicon_object_is_called_invisible(coco: Lexicon) -> None:

@@ -68,6 +68,21 @@ def test_one_word_ahead_changes_the_mind() -> None:
     assert tagger.confirmed(["the"], [], "can") == "DET"
 
 
+def test_remembered_features_are_the_features() -> None:
+    """The rows that tagging sums up are those of the named features, first time and later."""
+    tagger = TreebankTagger.packaged()
+    words = ["It", "has", "3.5", "well-known", "dogs", "-", "dogs", "1984", "é", "zzyzx"]
+    tags = ["PRON", "VERB", "NUM", "ADJ", "NOUN", "PUNCT", "NOUN", "NUM", "X"]
+    for model in (tagger.confirmed_model, tagger.provisional_model):
+        for _ in range(2):
+            for place in range(len(words)):
+                for following in (None, "near", "2"):
+                    seen, before = words[: place + 1], tags[:place]
+                    names = features(seen, before, following, sees_next=model.sees_next)
+                    rows = [model.rows[name] for name in names if name in model.rows]
+                    assert sorted(model._rows_of(seen, before, following)) == sorted(rows)
+
+
 def test_the_table_decides_as_nltk_does() -> None:
     """The dense table gives NLTK's own predictions, ties included."""
     model = TreebankTagger.packaged().confirmed_model
