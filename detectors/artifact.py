@@ -1,12 +1,15 @@
 """A calibration as a folder: ``calibration.json`` and ``arrays.safetensors``.
 
-Safe with files from strangers: JSON and arrays hold no code, the classes that may be built are
-named in a fixed list, and every byte is checked. What reading costs is bounded too.
+An estimator of scikit-learn's own, which only :class:`~.wrapped.WrappedClassifier` has, lies beside
+them as ``estimator.skops``. Safe with files from strangers: JSON and arrays hold no code, the
+classes that may be built are named in fixed lists, and every byte is checked. What reading costs is
+bounded too.
 """
 
 from __future__ import annotations
 
 import platform
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -36,8 +39,12 @@ from .mentions import MentionEvidence
 from .probability import ProbabilityMap
 from .sealed import DOCUMENT, ArtifactError, Sealed, seal, unseal
 from .svar import LayerRange
+from .wrapped import WrappedClassifier
 
 ARRAYS: Final = "arrays.safetensors"
+ESTIMATOR: Final = "estimator.skops"
+
+_SKOPS: Final = "skops_"  # the array that is a file of its own
 _LIBRARIES: Final = ("sightline", "numpy", "scikit-learn", "safetensors")
 
 
@@ -71,8 +78,12 @@ def save(calibrated: CalibratedDetector, folder: Path) -> None:
         notes=list(calibrated.notes),
         versions=dict(calibrated.versions) or _versions(),
     )
+    files: dict[str, bytes] = {}
+    if _SKOPS in arrays:
+        files[ESTIMATOR] = arrays.pop(_SKOPS).tobytes()
     whole = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
-    seal(folder, Sealed(document.model_dump(mode="json"), {ARRAYS: tensors.save(whole)}))
+    files[ARRAYS] = tensors.save(whole)
+    seal(folder, Sealed(document.model_dump(mode="json"), files))
 
 
 def load(folder: Path) -> CalibratedDetector:
@@ -89,15 +100,58 @@ def load(folder: Path) -> CalibratedDetector:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise _foreign(folder, f"field {where!r}: {first['msg']}") from error
-    if set(sealed.files) != {ARRAYS}:
-        raise _foreign(folder, f"its files are {sorted(sealed.files)} and not {[ARRAYS]}")
+    expected = {ARRAYS}
+    if document.detector.estimator.get("class") == WrappedClassifier.__name__:
+        expected.add(ESTIMATOR)
+    if set(sealed.files) != expected:
+        raise _foreign(folder, f"its files are {sorted(sealed.files)} and not {sorted(expected)}")
     try:
-        calibrated = _calibrated(document, tensors.load(sealed.files[ARRAYS]))
+        arrays = tensors.load(sealed.files[ARRAYS])
+        if ESTIMATOR in expected:
+            arrays[_SKOPS] = np.frombuffer(sealed.files[ESTIMATOR], dtype=np.uint8)
+        calibrated = _calibrated(document, arrays)
         # Arrays of wrong shapes show when they are used: now, and not in the middle of a caption.
         calibrated.judge([_nothing(calibrated)])
+    except ArtifactError:
+        raise
     except Exception as error:  # whatever a stranger's values make of our classes is theirs
         raise _foreign(folder, f"{type(error).__name__}: {error}") from error
     return calibrated
+
+
+def load_joblib(path: str | Path, *, trust_code: bool = False) -> CalibratedDetector:
+    """Import a calibration that was dumped with joblib. **Runs whatever code is in the file.**
+
+    For files of one's own that were never saved as a folder; save what this returns.
+
+    Args:
+        path: the file.
+        trust_code: say True if you wrote the file yourself, or would run its author's programs.
+
+    Raises:
+        ArtifactError: without ``trust_code``, or if there is something else in the file.
+        OSError: it cannot be read.
+    """
+    if not trust_code:
+        raise ArtifactError(
+            f"A joblib file runs the code that is in it, so {path} is not opened. Ask for a folder "
+            f"that CalibratedDetector.save wrote; or, if the file is your own, "
+            f"load_joblib(path, trust_code=True)."
+        )
+    import joblib
+
+    warnings.warn(
+        f"Running whatever code is in {path}: joblib files are programs. Save the calibration as a "
+        f"folder with CalibratedDetector.save, and use that from now on.",
+        stacklevel=2,
+    )
+    found = joblib.load(path)
+    if not isinstance(found, CalibratedDetector):
+        raise ArtifactError(
+            f"The file must hold a CalibratedDetector, {path} holds a {type(found).__name__}. Its "
+            f"code has run already."
+        )
+    return found
 
 
 def _calibrated(document: Document, arrays: Mapping[str, npt.NDArray[Any]]) -> CalibratedDetector:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import BaseEstimator
 
 from .estimators import MentionClassifier
 from .fused import FusedClassifier
@@ -22,6 +23,7 @@ from .prior_classifier import PriorClassifier
 from .residuals import PositionResiduals
 from .svar_classifier import SvarClassifier
 from .uncertainty import UncertaintyClassifier
+from .wrapped import WrappedClassifier
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -36,6 +38,7 @@ CLASSES: Final = MappingProxyType(
             PriorClassifier,
             SvarClassifier,
             UncertaintyClassifier,
+            WrappedClassifier,
         )
     }
 )
@@ -73,7 +76,12 @@ def take_apart(
             values[name] = value
     known = {
         "class": type(classifier).__name__,
-        "parameters": classifier.get_params(deep=False),
+        "parameters": {
+            name: value
+            for name, value in classifier.get_params(deep=False).items()
+            # What a wrapped classifier was made from; what it has learned is in its parts.
+            if not isinstance(value, BaseEstimator)
+        },
         "columns": classifier.n_features_in_,
         "values": values,
         "nested": nested,

@@ -132,7 +132,7 @@ def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise ArtifactError(
             f"A calibration's files must lie in its folder and be called like "
-            f"'arrays.safetensors' or 'model.skops', one is called {name!r}. Do not use this "
+            f"'arrays.safetensors' or 'estimator.skops', one is called {name!r}. Do not use this "
             f"calibration: fit one yourself, or ask for a sound copy."
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from sightline.detectors.calibrated import CalibratedDetector
 from sightline.detectors.evidence import Evidence
 from sightline.detectors.mentions import MentionEvidence, Timing
 from sightline.detectors.svar import LayerRange
-from sightline.detectors.verdict import Judgement
+from sightline.detectors.verdict import Judgement, Scope
 from sightline.monitor.caption import Caption
 from sightline.monitor.events import Event, Mention, Token, Verdict
 from sightline.monitor.lexicon import Lexicon
@@ -81,7 +81,7 @@ def events(calibration: Any, *, text: str = TEXT, known: bool = True) -> list[Ev
     ids = tokenizer().encode(text)
     found: list[Event] = []
     for index, token in enumerate(ids):
-        end = "eos" if index == len(ids) - 1 else None
+        end: Literal["eos"] | None = "eos" if index == len(ids) - 1 else None
         found += caption.push(token, evidence(index) if known else None, end=end)
     return found
 
@@ -120,7 +120,7 @@ def test_a_naming_detector_has_its_row_but_at_the_very_end() -> None:
 
 
 @pytest.mark.parametrize("scope", ["objects", "nouns"])
-def test_only_what_the_calibration_is_about_is_flagged(scope: str) -> None:
+def test_only_what_the_calibration_is_about_is_flagged(scope: Scope) -> None:
     """Objects always, other visible nouns where it says so, nouns that name nothing visible never.
 
     The threshold is 0: everything would be flagged. All are scored.
