@@ -6,8 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import numpy as np
+
 from ..detectors.calibrated import CalibratedDetector
+from ..detectors.evidence import IMAGE
 from ..detectors.svar import LayerRange
+from ..monitor.cli.terminal import harmless
 from .comparison import PRIOR, Comparison, Row, Source, measure, needed
 from .figures.contributions import Contributions
 from .figures.curves import Curves
@@ -25,6 +29,13 @@ from .thresholds import Thresholds
 SVAR: Final = "svar"
 _MAIN: Final = ("fused", "heads-linear", SVAR)
 """Whose probabilities the figures show, if no artifact is given: the first that was measured."""
+
+_LONGEST: Final = 30
+
+_BLIND: Final = (
+    "Attention was finite in too few mentions, of one kind at most: the model's attention "
+    "overflowed. Collect again with the model in bfloat16 or float32."
+)
 
 _SHOWN: Final = (PRIOR, SVAR, "heads-linear", "log-prob", "lens")
 """Whose curves are drawn beside the main detector's."""
@@ -112,7 +123,9 @@ def account(
         _refuse_another_model(calibrated, asked.info)
         limits = _seen(calibrated, table, on)
         artifact = scores_of(calibrated, asked)
-        artifact = replace(artifact, detector=f"{artifact.detector} (artifact)")
+        # Its name is whatever its maker wrote: fit for a terminal, a legend and a table.
+        name = " ".join(harmless(artifact.detector).split())[:_LONGEST]
+        artifact = replace(artifact, detector=f"{name} (artifact)")
     answers: dict[str, Scores | NotMeasured] = {}
     for (answer,) in trial.score(fitted(names), jobs=jobs):
         answers[answer.detector] = answer
@@ -163,14 +176,27 @@ def _figures(
     chosen = layers or LayerRange.scaled(table.info.num_layers)
     beside = [answers.get(name) for name in _SHOWN]
     curves = [main, *(b for b in beside if isinstance(b, Scores) and b.detector != main.detector)]
+    seen = np.isfinite(table.mentions.masses[..., IMAGE]).all(axis=(1, 2))
+    attention: tuple[Figure | Missing, ...]
+    if len(np.unique(table.labels[seen])) < 2:
+        kinds = (HeadMap, SvarDistributions, LayerRanges, Positions)
+        attention = tuple(Missing.instead_of(kind, _BLIND) for kind in kinds)
+    else:
+        attention = (
+            HeadMap.of(table),
+            SvarDistributions.of(table, chosen),
+            LayerRanges.of(table, layers),
+            Positions.of(table, chosen, main, draws=draws),
+        )
+    heads, distributions, ranges, positions = attention
     return (
-        HeadMap.of(table),
+        heads,
         Contributions.of(table, draws=draws),
-        SvarDistributions.of(table, chosen),
-        LayerRanges.of(table, layers),
+        distributions,
+        ranges,
         Curves.of(table, curves, draws=min(draws, 200)),
         Reliability.of(table, main, draws=draws),
-        Positions.of(table, chosen, main, draws=draws),
+        positions,
     )
 
 

@@ -142,7 +142,9 @@ def _terminal(comparison: Comparison, wide: bool) -> Iterator[Table | Text]:
         yield Text(f"A terminal of {_WIDE} columns shows the intervals too.", style="dim")
     for missing in comparison.missing:
         yield Text.assemble(
-            (f"{missing.detector}: ", "cyan"), ("not measured. ", "yellow"), missing.reason
+            (f"{missing.detector}: ", "cyan"),
+            ("not measured. ", "yellow"),
+            harmless(missing.reason),
         )
     for limit in comparison.limits:
         yield Text(limit, style="yellow")
@@ -206,7 +208,7 @@ def update(path: Path, text: str) -> bool:
     start, end = before.index(BEGIN) + len(BEGIN), before.index(END)
     after = f"{before[:start]}\n\n{text.strip()}\n\n{before[end:]}"
     if after != before:
-        write_whole(path, after.encode())
+        write_whole(path, after.encode(errors="replace"))
     return after != before
 
 

@@ -120,7 +120,7 @@ def _comparison(account: Account) -> Iterator[str]:
                 value += f"<small>{interval(found, signed=column.signed)}</small>"
             cells.append(f"<td class=number>{value}</td>")
         rows.append("".join(cells))
-    yield from _table(headings, rows)
+    yield from _table("Detectors side by side", headings, rows)
     for missing in comparison.missing:
         yield (
             f'<p class="limit"><code>{escape(missing.detector)}</code> was not measured. '
@@ -169,7 +169,8 @@ def _thresholds(account: Account) -> Iterator[str]:
         "images: top flag right",
         "images: false alarm",
     ]
-    yield from _table(headings, [_threshold(row, thresholds) for row in thresholds.rows])
+    rows = [_threshold(row, thresholds) for row in thresholds.rows]
+    yield from _table("What each threshold would do", headings, rows)
     yield "</section>"
 
 
@@ -217,9 +218,9 @@ def _data(account: Account) -> Iterator[str]:
     yield "</section>"
 
 
-def _table(headings: Sequence[str], rows: Sequence[str]) -> Iterator[str]:
+def _table(label: str, headings: Sequence[str], rows: Sequence[str]) -> Iterator[str]:
     """A table of finished rows that scrolls by itself where the screen is narrow."""
-    yield '<div class="scroll" tabindex="0"><table>'
+    yield f'<div class="scroll" role="region" aria-label="{escape(label)}" tabindex="0"><table>'
     yield (
         "<thead><tr>"
         + "".join(f"<th scope=col>{escape(heading)}</th>" for heading in headings)

@@ -98,7 +98,9 @@ def compare(
         as_text = json.dumps(views.as_json(found), indent=2, allow_nan=False) + "\n"
         text = views.markdown(found)
         if out is not None:
-            views.write_whole(out, (text if out.suffix == ".md" else as_text).encode())
+            views.write_whole(
+                out, (text if out.suffix == ".md" else as_text).encode(errors="replace")
+            )
         if readme is not None:
             views.update(readme, text)
     if as_json:

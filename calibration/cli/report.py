@@ -104,7 +104,7 @@ def report(
         out.mkdir(parents=True, exist_ok=True)
         for name, picture in pictures.items():
             write_whole(out / f"{name}.png", picture)
-        write_whole(out / "index.html", page(found, pictures).encode())
+        write_whole(out / "index.html", page(found, pictures).encode(errors="replace"))
     if as_json:
         click.echo(json.dumps(found.numbers(), allow_nan=False))
         return

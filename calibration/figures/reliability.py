@@ -122,6 +122,7 @@ class Reliability(Figure):
         ):
             hatched(below, counts, self.edges, color=colour, label=label, hatch=hatch)
         below.set_yscale("log")
+        below.yaxis.set_major_formatter("{x:,.0f}")
         below.set_ylim(bottom=0.8, top=8 * float(self.counts.max()))
         below.set(xlabel="predicted probability", ylabel="mentions")
         below.legend(ncols=2, loc="upper right")

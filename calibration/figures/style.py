@@ -40,6 +40,7 @@ _STYLE: Final[dict[Any, Any]] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
     "font.size": 9.5,
     "text.color": INK,
+    "text.parse_math": False,  # a detector's name may hold dollar signs
     "axes.labelcolor": INK,
     "axes.edgecolor": FAINT,
     "axes.linewidth": 0.8,

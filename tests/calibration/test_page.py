@@ -140,6 +140,31 @@ def test_an_artifact_of_another_model_is_refused() -> None:
         account(table, stranger, ["svar"], calibrated=made)
 
 
+def test_attention_that_overflowed_leaves_notes() -> None:
+    """Where no attention is finite, what needs none is still shown."""
+    table = made_table(150)
+    masses = np.full_like(table.mentions.masses, np.nan)
+    table = replace(table, mentions=replace(table.mentions, masses=masses, naming=masses))
+    found = account(table, None, ["svar", "prior"], draws=20)
+    assert [m.detector for m in found.comparison.missing] == ["svar"]
+    missing = [f.name for f in found.figures if isinstance(f, Missing)]
+    assert missing == ["var-heads", "svar", "layer-ranges", "positions"]
+    assert found.main.detector == "prior"
+
+
+def test_an_artifact_may_be_called_anything() -> None:
+    """Its maker's name for the detector can neither break the legend nor fill it."""
+    table = made_table(150)
+    made = fit(table, detector="svar", target="recall=0.3").calibrated
+    strange = replace(made, scorer=replace(made.scorer, name="$\\frac{" + "x" * 500 + "\x1b[31m"))
+    found = account(table, other(), ["svar"], calibrated=strange, draws=20)
+    assert len(found.main.detector) < 60
+    assert "\x1b" not in found.main.detector
+    curves = next(f for f in found.figures if f.name == "curves")
+    assert isinstance(curves, Figure)
+    assert curves.png()
+
+
 def test_measuring_on_what_was_seen_is_marked() -> None:
     """An artifact shown on its own table says so."""
     table = made_table(150)
