@@ -105,7 +105,7 @@ class AttentionTap:
         touched = {layer: modules[layer] for layer in sorted({*self.layers, *acting})}
         slots = {layer: slot for slot, layer in enumerate(self.layers)}
         self.intervention = intervention
-        self._rows = rows
+        self._rows: Rows = rows
         self._decoder = anatomy.decoder
         self._modules = tuple(touched.values())
         # Per touched module: its row in the result (None if only acted on) and whether Eq. 4 acts.

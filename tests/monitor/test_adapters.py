@@ -124,7 +124,8 @@ def test_the_text_is_up_to_date_whenever_it_is_asked_for(
         def end(self) -> None: ...
 
     inputs = monitor.prepare(pictures[:1])
-    listener = [].append if listening else None
+    events: list[Event] = []
+    listener = events.append if listening else None
     with monitor.watch(inputs, streamer=Asking(), on_event=listener) as watch:
         tiny[0].generate(
             **inputs,
