@@ -49,7 +49,7 @@ def choose_layers(
     if (
         calibration is not None
         and needed is not None
-        and judges_by_range(calibration)
+        and by_range(calibration)
         and (needed.first, needed.last) != (found.first, found.last)
     ):
         raise ModelError(
@@ -59,6 +59,6 @@ def choose_layers(
     return found
 
 
-def judges_by_range(calibration: Calibration) -> bool:
+def by_range(calibration: Calibration) -> bool:
     """Whether it judges by SVAR over its range, and by nothing else in the model."""
     return calibration.layers is not None and calibration.watched == calibration.layers.layers

@@ -25,7 +25,7 @@ from .headers import headers
 from .images import ImageInfo
 from .inputs import input_ids, read_prompts
 from .judging import Judge
-from .layers import choose_layers, judges_by_range
+from .layers import by_range, choose_layers
 from .lens import Lens, lens_parts
 from .lexicon import Lexicon
 from .loading import load
@@ -197,15 +197,16 @@ class Monitor:
             options: of :class:`Monitor`. The calibration that comes with the model, in its folder
                 ``calibration/``, or the provisional threshold of a model whose mean SVAR was
                 published, is used unless another one or ``None`` is asked for. A threshold on
-                SVAR also gives way to other layers.
+                SVAR also gives way to other layers than its own.
 
         Raises:
-            ModelError: nothing is there, or it is not an image-text-to-text model.
+            ModelError: nothing is there, or it is not an image-text-to-text model; and whatever
+                :class:`Monitor` raises.
         """
         loaded = load(name_or_folder, device=device, dtype=dtype)
         options.setdefault("name", str(name_or_folder))
-        own = loaded.calibration
-        if options.get("layers") is None or own is None or not judges_by_range(own):
+        own, asked = loaded.calibration, options.get("layers")
+        if own is None or asked is None or str(asked) == str(own.layers) or not by_range(own):
             options.setdefault("calibration", own)
         return cls(
             loaded.model,

@@ -24,7 +24,7 @@ Examples:
   sightline caption photo.jpg
   sightline caption photos/ --out reports.jsonl
   sightline caption photo.jpg --json | jq '.mentions[] | [.word, .probability, .flagged]'
-  sightline caption photo.jpg --model llava-hf/llava-1.5-7b-hf --layers 5-18
+  sightline caption photo.jpg --model llava-hf/llava-1.5-7b-hf --device cuda
   sightline caption photos/ --model my-model/ --calibration artifact/
 
 \b
@@ -63,8 +63,8 @@ Exit codes:
 @click.option(
     "--layers",
     metavar="FIRST-LAST",
-    help="Decoder layers that SVAR sums over, counted from 0; by default the published range of "
-    "the model, else one scaled to its depth.",
+    help="Decoder layers that SVAR sums over, counted from 0; by default the calibration's, else "
+    "the published range of the model, else one scaled to its depth.",
 )
 @click.option(
     "--calibration",

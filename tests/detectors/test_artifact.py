@@ -166,6 +166,62 @@ def test_a_strangers_document_is_no_danger(
     assert all(j.probability is None or 0 <= j.probability <= 1 for j in judged)
 
 
+_WAYS = (
+    *("nan", "inf", "zero", "negative", "huge"),
+    *("cut", "grown", "flat", "reversed", "empty", "bytes", "half"),
+)
+
+
+def _artifact(name: str, base: Path) -> Path:
+    """A folder with that detector's calibration, written once."""
+    folder = base / f"whole-{name}"
+    if not folder.exists():
+        calibrated(name).save(folder)
+    return folder
+
+
+def _odd(array: Any, how: str) -> Any:
+    """The array as a stranger might have written it."""
+    filled = {"nan": np.nan, "inf": np.inf, "zero": 0, "negative": -7, "huge": 2**31 - 1}
+    if how in filled:
+        floating = array.dtype.kind == "f" or filled[how] == filled[how] < np.inf
+        return np.full(array.shape, filled[how], array.dtype if floating else np.float64)
+    return {
+        "cut": array.reshape(-1)[: array.size // 2].copy(),
+        "grown": np.concatenate([array.reshape(-1)] * 2 + [np.ones(1, array.dtype)]),
+        "flat": array.reshape(1, -1).copy(),
+        "reversed": array[::-1].copy() if array.ndim else array.copy(),
+        "empty": np.zeros((0, *array.shape[1:]), array.dtype),
+        "bytes": np.zeros(array.shape, np.uint8),
+        "half": array.astype(np.float16),
+    }[how]
+
+
+@given(
+    name=st.sampled_from(["fused-naming", "heads-mlp"]),
+    which=st.integers(0, 99),
+    how=st.sampled_from(_WAYS),
+)
+@settings(max_examples=120, deadline=None)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_strangers_arrays_are_no_danger(
+    tmp_path_factory: pytest.TempPathFactory, name: str, which: int, how: str
+) -> None:
+    """Any array replaced, sealed anew: it loads and judges, or it is refused."""
+    folder = _copied(_artifact(name, tmp_path_factory.getbasetemp()), tmp_path_factory)
+    arrays = tensors.load((folder / ARRAYS).read_bytes())
+    chosen = sorted(arrays)[which % len(arrays)]
+    raw = tensors.save({**arrays, chosen: _odd(arrays[chosen], how)})
+    (folder / ARRAYS).write_bytes(raw)
+    resealed(folder, lambda d: d["files"].update({ARRAYS: hashlib.sha256(raw).hexdigest()}))
+    try:
+        found = CalibratedDetector.load(folder)
+    except ArtifactError:
+        return
+    judged = found.judge(one_by_one(mentions(12)))
+    assert all(j.probability is None or 0 <= j.probability <= 1 for j in judged)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -192,4 +192,5 @@ def test_a_published_model_gets_its_provisional_threshold(
     assert (found.layers.first, found.layers.last) == (5, 18)
     assert found.mentions[1].score is not None
     assert found.mentions[1].probability is None
+    assert Monitor.from_pretrained(folder, layers="5-18").calibration is not None
     assert Monitor.from_pretrained(folder, layers="3-9").calibration is None
