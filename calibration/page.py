@@ -103,7 +103,7 @@ def _comparison(account: Account) -> Iterator[str]:
         f"caption has come helps nobody.</p>"
     )
     if account.artifact:
-        yield f"<p>{escape(account.main.detector)} is as it was fitted before.</p>"
+        yield "<p>The artifact was not fitted again: it is measured as it is.</p>"
     headings = ["detector", "verdict", *(column.title for column in COLUMNS)]
     rows = []
     for row in comparison.rows:
