@@ -20,8 +20,8 @@ LINES = (
 )
 
 
-@pytest.fixture
-def annotations(tmp_path: Path) -> Path:
+@pytest.fixture(name="annotations")
+def _annotations(tmp_path: Path) -> Path:
     """Three images."""
     path = tmp_path / "objects.json"
     path.write_text(json.dumps(OBJECTS), encoding="utf-8")
