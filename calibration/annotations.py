@@ -116,7 +116,8 @@ class Annotations:
         """The id of an image given by its path or file name.
 
         What is tried, in order: COCO's file name, with as many folders as it has; the file name or
-        its stem as an id; the number that the stem ends in (``COCO_val2014_000000000139.jpg``).
+        its stem as an id; the number of a stem that is one, with or without COCO's prefix
+        (``000000000139.jpg``, ``COCO_val2014_000000000139.jpg``).
 
         Raises:
             AnnotationError: no image, or more than one, answers to it.
@@ -133,8 +134,8 @@ class Annotations:
                 f"{', '.join(self.file_names[i] for i in alike[:3])}. Give the path with its "
                 f"folder."
             )
-        digits = re.search(r"\d+\Z", path.stem)
-        number = str(int(digits[0])) if digits else ""
+        digits = re.fullmatch(r"(?:COCO_\w+_)?([0-9]{1,18})", path.stem)
+        number = str(int(digits[1])) if digits else ""
         for known in (*alike, path.name, path.stem, number):
             if known in self.objects:
                 return known
