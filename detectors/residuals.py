@@ -92,6 +92,15 @@ class PositionResiduals:
         rest /= (_factor(basis, self.spread)[:, None] * self.scale).astype(kind)
         return np.clip(rest, -_LIMIT, _LIMIT, out=rest)
 
+    def tents(self, position: Any) -> Floats:
+        """How near mentions are to every knot, float64 ``[n, all knots]``: with weights, a sum of
+        piecewise linear curves, as smooth in position as what is taken out here.
+
+        Args:
+            position: float ``[n, position columns]``.
+        """
+        return _basis(position, self.knots, self.counts)[:, 1:]
+
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All there is to know, for :meth:`from_arrays`."""
         return {one.name: getattr(self, one.name) for one in fields(self)}

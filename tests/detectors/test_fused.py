@@ -127,6 +127,20 @@ def test_the_sum_is_calibrated(seeing: FusedClassifier) -> None:
         assert new.y[near].mean() == pytest.approx(probability[near].mean(), abs=0.06), low
 
 
+def test_the_sum_is_right_at_each_place_and_for_each_object() -> None:
+    """Attention tells nothing of object 1 and a lot of the others, which neither the prior nor one
+    set of weights can know: the correction sees to it that none is judged too harshly."""
+    known, blind = world(vision=3.0, seed=14), world(vision=0.0, seed=14)
+    one = known.x[:, 3] == 1
+    x = np.where(one[:, None], blind.x, known.x)
+    found = FusedClassifier(text=TEXT).fit(x, known.y, groups=known.images)
+    off = found.predict_proba(x)[:, 1] - known.y
+    without = 1 / (1 + np.exp(-found.prior_.scores(x[:, :TEXT]) - found.evidence_log_odds(x)))
+    for group in [known.index == at for at in range(8)] + [x[:, 3] == code for code in range(5)]:
+        assert abs(off[group].mean()) < 0.015
+    assert abs((without - known.y)[one].mean()) > 0.02
+
+
 def test_an_object_never_seen_is_an_average_one(seeing: FusedClassifier) -> None:
     """The evidence term does not know objects, the prior takes the average."""
     x = world(vision=1.5, seed=7).x[:50]
