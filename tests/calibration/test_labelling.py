@@ -55,6 +55,13 @@ def test_the_monitor_finds_the_same(text: str) -> None:
     assert _as_labelled(text) == _as_monitored(text)
 
 
+@given(st.text(max_size=120))
+@settings(max_examples=100, deadline=None)
+def test_the_monitor_finds_the_same_in_any_text(text: str) -> None:
+    """Nothing a model may write makes a difference."""
+    assert _as_labelled(text) == _as_monitored(text)
+
+
 @pytest.mark.skipif(not CAPTIONS.is_dir(), reason="the shared real captions are not at hand")
 @pytest.mark.parametrize("name", ["llava-1.5.greedy", "instructblip.greedy"])
 def test_the_monitor_finds_the_same_in_real_captions(name: str) -> None:

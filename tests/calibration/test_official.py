@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sightline.calibration.objects import chair
 from sightline.calibration.official import label_officially, read_officially
 
@@ -67,6 +69,16 @@ def test_labels() -> None:
     assert found.mentions == ("dog", "dog", "cat")
     assert found.hallucinated == (False, False, True)
     assert found.ended is None
+
+
+@given(st.text(max_size=200))
+@settings(deadline=None)
+def test_any_text_can_be_read(text: str) -> None:
+    """Whatever a model writes is read, and every mention is a word with its object."""
+    read = read_officially(text)
+    assert [word for word, _ in read.mentions] == [
+        word for word in read.words if word in dict(read.mentions)
+    ]
 
 
 needs_captions = pytest.mark.skipif(
