@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..detectors.guarantee import Guarantee
+from ..detectors.guarantee import Guarantee, percent
 from .goal import Goal
 from .imagescores import Floats, ImageScores
 
@@ -62,7 +62,7 @@ class NoThreshold:
             "precision": "images with a flag",
             "false-alarm": "images whose captions are true",
         }[goal.target]
-        said = [f"No threshold keeps {goal} with {goal.confidence:.0%} confidence."]
+        said = [f"No threshold keeps {goal} with {percent(goal.confidence)} confidence."]
         if not self.images:
             said.append(f"There are no {which} to calibrate on. Collect more images.")
             return " ".join(said)

@@ -19,6 +19,9 @@ this share has any flag.
 class Guarantee:
     """A finite-sample promise about new images from where the calibration images came from.
 
+    It is about flags on captions as the model writes them. What is done about a flag changes the
+    captions, and needs a promise of its own, measured after the action.
+
     Attributes:
         target: what is promised.
         level: the share promised, 0..1: at least for recall and precision, at most for
@@ -35,15 +38,20 @@ class Guarantee:
     measured: float
 
     def __str__(self) -> str:
+        level = percent(self.level)
         said = {
-            "recall": f"at least {self.level:.0%} of the images whose captions hallucinate have "
-            f"every hallucinated object flagged",
-            "precision": f"in at least {self.level:.0%} of the images with a flag, the most "
-            f"suspicious object is hallucinated",
-            "false-alarm": f"at most {self.level:.0%} of the images whose captions are true have a "
-            f"flag",
+            "recall": f"at least {level} of the images whose captions hallucinate have every "
+            f"hallucinated object flagged",
+            "precision": f"in at least {level} of the images with a flag, the most suspicious "
+            f"object is hallucinated",
+            "false-alarm": f"at most {level} of the images whose captions are true have a flag",
         }[self.target]
         return (
-            f"With {self.confidence:.0%} confidence, on images like the {self.images:,} it was "
-            f"calibrated on: {said}."
+            f"With {percent(self.confidence)} confidence, on images like the {self.images:,} it "
+            f"was calibrated on: {said}. It covers flags, not what is done about them."
         )
+
+
+def percent(share: float) -> str:
+    """A share in percent, without digits that say nothing and with all that do."""
+    return f"{100 * share:.6g}%"
