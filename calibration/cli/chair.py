@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 FEW: Final = 30
 """Below this many captions, intervals are said to be rough."""
+
+SHOWN: Final = 8
+"""How many of the objects made up are shown."""
 
 
 @click.command(
@@ -78,6 +82,11 @@ Exit codes:
     is_flag=True,
     help="Leave out captions of images without annotations instead of refusing them.",
 )
+@click.option(
+    "--details",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write what each caption names and makes up to this file, one JSON line each.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The figures as JSON on stdout.")
 def chair(
     *,
@@ -86,6 +95,7 @@ def chair(
     parity: bool,
     lexicon: str,
     skip_unannotated: bool,
+    details: Path | None,
     as_json: bool,
 ) -> None:
     """Hold captions against the objects in their images: CHAIR and what keeps it honest."""
@@ -110,7 +120,12 @@ def chair(
         raise click.ClickException(str(error)) from error
     log = Console(stderr=True, highlight=False)
     labelled = _label(matched.captions, None if parity else words, log)
-    found = measure(labelled)
+    if details is not None:
+        try:
+            details.write_text(_details(matched, labelled), encoding="utf-8")
+        except OSError as error:
+            raise click.ClickException(f"{details} cannot be written: {error}") from error
+    found, made_up = measure(labelled), _made_up(labelled)
     notes = _limitations(file, matched, labelled, parity=parity)
     if as_json:
         click.echo(
@@ -133,6 +148,7 @@ def chair(
                         "unannotated": len(matched.unannotated),
                     },
                     "figures": _figures(found),
+                    "made_up": dict(made_up),
                     "limitations": notes,
                 }
             )
@@ -140,6 +156,9 @@ def chair(
         return
     console = Console(highlight=False)
     console.print(_table(found, parity=parity))
+    if made_up:
+        most = ", ".join(f"{name} {count:,}" for name, count in made_up[:SHOWN])
+        console.print(f"made up most: {most}", markup=False)
     for note in notes:
         console.print(f"Note: {note}", style="yellow", markup=False)
 
@@ -161,6 +180,32 @@ def _label(
             captions, "label", console=log, disable=not sys.stderr.isatty(), transient=True
         )
     ]
+
+
+def _made_up(labelled: Sequence[Labelled]) -> list[tuple[str, int]]:
+    """How often each object is named that is not there, the most frequent first."""
+    names = Counter(
+        name
+        for one in labelled
+        for name, wrong in zip(one.mentions, one.hallucinated, strict=True)
+        if wrong
+    )
+    return names.most_common()
+
+
+def _details(matched: Matched, labelled: Sequence[Labelled]) -> str:
+    """A JSON line for each caption, in the order of the file."""
+    rows = (
+        {
+            "line": caption.line,
+            "image": caption.image,
+            "mentions": one.mentions,
+            "hallucinated": one.hallucinated,
+            "missed": sorted(one.truth - set(one.mentions)),
+        }
+        for (caption, _), one in zip(matched.captions, labelled, strict=True)
+    )
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def _limitations(

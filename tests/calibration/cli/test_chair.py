@@ -53,6 +53,7 @@ def test_figures_as_json(tmp_path: Path, annotations: Path) -> None:
     assert value["precision"] == pytest.approx(4 / 5)
     assert value["f1"] == pytest.approx(4 / 5)
     assert value["truncated"] is None
+    assert found["made_up"] == {"cat": 2}
     assert any("Only 3 captions" in note for note in found["limitations"])
     assert any("nobody knows" in note for note in found["limitations"])
 
@@ -73,6 +74,26 @@ def test_a_table_for_people(tmp_path: Path, annotations: Path) -> None:
     assert done.exit_code == 0, done.output
     for words in ("3 captions", "CHAIR_S", "33.3%", "recall", "80.0%", "Rep-2", "unknown", "Note:"):
         assert words in done.stdout
+
+
+def test_details_of_each_caption(tmp_path: Path, annotations: Path) -> None:
+    """What each caption names, which of it is made up, and what it misses; a line each."""
+    out = tmp_path / "details.jsonl"
+    done = _run(_file(tmp_path, *LINES), "--annotations", annotations, "--details", out)
+    assert "made up most: cat 2" in done.stdout
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert rows[0] == {
+        "line": 1,
+        "image": "1",
+        "mentions": ["dog", "cat", "cat", "bench"],
+        "hallucinated": [False, True, True, False],
+        "missed": [],
+    }
+    assert rows[2]["missed"] == ["kite"]
+    nowhere = tmp_path / "none" / "details.jsonl"
+    done = _run(_file(tmp_path, *LINES), "--annotations", annotations, "--details", nowhere)
+    assert done.exit_code == 1
+    assert "cannot be written" in done.stderr
 
 
 def test_what_is_left_out_or_empty_is_said(tmp_path: Path, annotations: Path) -> None:
