@@ -193,7 +193,8 @@ def _nothing(calibrated: CalibratedDetector) -> MentionEvidence:
 def _foreign(folder: Path, why: str) -> ArtifactError:
     return ArtifactError(
         f"{folder / DOCUMENT} must describe a calibration as `sightline calibrate fit` writes "
-        f"them, it does not: {why}. Fit it again with this version, or ask for a sound copy."
+        f"them, it does not: {why.rstrip('. ')}. Fit it again with this version, or ask for a "
+        f"sound copy."
     )
 
 

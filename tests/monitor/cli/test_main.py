@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -91,3 +92,18 @@ def test_commands_may_be_added_by_others(monkeypatch: pytest.MonkeyPatch) -> Non
     point = EntryPoint("hello", f"{__name__}:hello", "sightline.commands")
     monkeypatch.setattr(module, "_commands", lambda group: {"hello": point})
     assert CliRunner().invoke(main, ["hello"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "title"),
+    [
+        (["schema"], "sightline report"),
+        (["schema", "report"], "sightline report"),
+        (["schema", "calibration"], "sightline calibration"),
+    ],
+)
+def test_schemas_are_printed(arguments: list[str], title: str) -> None:
+    """JSON on stdout; without a word, that of the reports."""
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["title"].startswith(title)
