@@ -1,0 +1,407 @@
+"""A generation that can be paused, cut back and resumed, through ``generate`` alone.
+
+Each segment is one call of the model's own ``generate``. The first runs until it is paused, by a
+stopping criterion; each later one goes on from the cache, cut back as far as was asked for. Every
+option of ``generate`` keeps its meaning for the whole, and a generation that is never cut back
+has the tokens, logits and scores of a plain call, bit for bit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, StoppingCriteria
+from transformers.generation.utils import GenerateDecoderOnlyOutput
+
+from .continuation import Continuation
+from .draws import Draws
+from .finishing import Finishing
+from .forcing import Ban, Forcing
+from .rollback import RewindableCache, RollbackError
+
+_RECORDS: Final = ("scores", "logits", "attentions", "hidden_states")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """What a step of decoding added. All tensors are on the device of the ids.
+
+    Attributes:
+        ids: int64 ``[rows, length]``, the prompts and all tokens so far.
+        filling: bool ``[rows]``, rows that had ended before: their newest id is no token of theirs.
+        ended: bool ``[rows]``, rows that have ended, with this token or before.
+    """
+
+    ids: Tensor
+    filling: Tensor
+    ended: Tensor
+
+    @property
+    def tokens(self) -> Tensor:
+        """The newest id of each row, int64 ``[rows]``."""
+        return self.ids[:, -1]
+
+    @property
+    def position(self) -> int:
+        """Where that id is in the sequence, prompt included, from 0."""
+        return self.ids.shape[1] - 1
+
+
+class ResumableGeneration:
+    """One generation, in as many calls of ``generate`` as it takes.
+
+    Example::
+
+        generation = ResumableGeneration(model, inputs, {"max_new_tokens": 64})
+        while generation.advance(pause=lambda step: suspicious(step.tokens)) == "paused":
+            tail = generation.rollback(generation.length - 4)
+            forced = tail.masked_fill(flagged[:, None], -1)  # the other rows say what they said
+            generation.advance(pause=respan, force=forced, bans=[Ban(0, {token}, start, stop)])
+        captions = generation.sequences[:, generation.prompt_length:]
+
+    The order within a step: ``before_pass`` (set an intervention's strength here), the forward
+    pass, the processors of ``generate``, the user's processors, the bans, what is forced, under
+    sampling temperature and the like, the token, the stopping rules, ``pause``. A tap or a lens
+    may stay open around all segments; a user's processor that reads them is called once a step.
+
+    **Rollback.** What is decoded again without any change comes out the same, bit for bit: the
+    rows keep their batch, and go one token at a time as they did. Back at the prompt, the prompt
+    is read anew, pictures included, because a single row of it would be computed otherwise.
+    Processors and criteria of the user's that keep a state of their own must know from
+    ``input_ids`` that they were taken back.
+
+    **Sampling.** Each position has its place in the stream of the global generator of the device,
+    which stands where a plain call would leave it: resumed or decoded again, a position draws the
+    same numbers. ``rollback(..., seed=)`` draws others.
+
+    **Records.** With ``return_dict_in_generate``, ``scores`` of a forced token are those before it
+    was forced and before temperature and the like; ``logits`` are those of the pass that the cache
+    comes from. A user's stopping criterion gets the scores of the whole generation.
+
+    Args:
+        model: the model that decodes; left as found whatever is raised.
+        inputs: the processor's tensors.
+        options: the other arguments of ``generate``.
+
+    Raises:
+        InputError: there are no ``input_ids``.
+        OptionError: an option, a cache or a model that cannot be rolled back.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, inputs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> None:
+        self._model = model
+        self._calls = Continuation(model, inputs, options)
+        prompt = self._calls.prompt
+        self._ids = prompt
+        self._processors = tuple(options.get("logits_processor") or ())
+        self._forcing = Forcing()
+        self._rules = Finishing(
+            self._calls.config,
+            own=tuple(options.get("stopping_criteria") or ()),
+            end=self._calls.end,
+            tokenizer=options.get("tokenizer"),
+            rows=len(prompt),
+            device=prompt.device,
+            began=time.time(),
+        )
+        self._draws = Draws(
+            prompt.device, first=prompt.shape[1], active=bool(self._calls.config.do_sample)
+        )
+        self._gate = _Gate(self._after_token, pads=self._rules.pads)
+        self._cache: RewindableCache | None = None
+        self._records: dict[str, tuple[Any, ...]] = {}
+        self._recorded = prompt.shape[1]
+        self._pause: Callable[[Step], bool] = _never
+        self._before_pass: Callable[[Tensor], None] | None = None
+        self._paused = False
+        self._running = False
+
+    # --- where it is ----------------------------------------------------------------------------
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens of the padded prompt."""
+        return self._calls.prompt.shape[1]
+
+    @property
+    def length(self) -> int:
+        """Tokens of each row so far, prompt and filling included."""
+        return self._ids.shape[1]
+
+    @property
+    def sequences(self) -> Tensor:
+        """Int64 ``[rows, length]``: all completed steps, also after an exception."""
+        return self._ids
+
+    @property
+    def ended(self) -> Tensor:
+        """Bool ``[rows]``: the rows that ended by a rule of ``generate``."""
+        return self._rules.ended(self.length)
+
+    @property
+    def output(self) -> Tensor | GenerateDecoderOnlyOutput:
+        """What a plain call of ``generate`` would have returned.
+
+        Raises:
+            RollbackError: a segment broke off, and with it what it recorded.
+        """
+        if not self._calls.config.return_dict_in_generate:
+            return self._ids
+        self._check_records()
+        return GenerateDecoderOnlyOutput(
+            sequences=cast(torch.LongTensor, self._ids),
+            past_key_values=None if self._cache is None else self._cache.cache,
+            **{name: self._records.get(name) for name in _RECORDS},
+        )
+
+    # --- forward and back -----------------------------------------------------------------------
+
+    def advance(
+        self,
+        pause: Callable[[Step], bool] | None = None,
+        *,
+        force: Tensor | None = None,
+        bans: Iterable[Ban] = (),
+        before_pass: Callable[[Tensor], None] | None = None,
+    ) -> Literal["paused", "ended"]:
+        """Decode until ``pause`` says so, or until every row has ended by the rules.
+
+        Args:
+            pause: called after each step; True pauses there.
+            force: int64 ``[rows, n]``, what the next ``n`` tokens must be, -1 where a row is free.
+                What a pause leaves of it holds on, until other tokens are given.
+            bans: tokens that rows may not have; for this call. A forced token wins over them.
+            before_pass: called with the ids ``[rows, length]`` before each forward pass that
+                predicts their next token; also once the last row has ended, without a pass.
+
+        Returns:
+            ``ended`` if every row has ended, whether or not ``pause`` was true too.
+
+        Raises:
+            ValueError: ``force`` or ``bans`` do not fit the batch.
+            DeadEndError: bans left a row without any token to pick.
+            RollbackError: a segment broke off that had something to record: roll back first.
+        """
+        if self._running:
+            raise RollbackError("advance() must not be called from its own callbacks.")
+        self._check_records()
+        if force is not None:
+            self._check_force(force)
+            self._forcing.force(force.to(self._ids.device), start=self.length)
+        self._forcing.bans = tuple(bans)
+        for ban in self._forcing.bans:
+            if ban.row >= len(self._ids):
+                raise ValueError(f"A ban must name one of {len(self._ids)} rows, was: {ban.row}.")
+        if bool(self.ended.all()):
+            return "ended"
+        self._pause = pause or _never
+        self._before_pass = before_pass
+        self._paused = False
+        self._running = True
+        try:
+            output = self._generate()
+        finally:
+            self._running = False
+            self._pause, self._before_pass = _never, None
+        self._record(output)
+        return "ended" if bool(self.ended.all()) else "paused"
+
+    def rollback(self, length: int, *, seed: int | None = None) -> Tensor:
+        """Keep the first ``length`` tokens of every row; rows that ended later live again.
+
+        Args:
+            length: at least the prompt's, at most the present one.
+            seed: under sampling, draw other numbers from here on.
+
+        Returns:
+            Int64 ``[rows, n]``: what was cut off, for ``advance(force=...)``; -1 past a row's end.
+
+        Raises:
+            ValueError: there is no such length.
+        """
+        if self._running:
+            raise RollbackError("rollback() must not be called from advance()'s callbacks.")
+        if not self.prompt_length <= length <= self.length:
+            raise ValueError(
+                f"length must be between the prompt's {self.prompt_length} and the present "
+                f"{self.length}, was: {length}."
+            )
+        tail = self._tail(length)
+        self._forcing.force(None, start=length)
+        self._ids = self._ids[:, :length]
+        self._rules.cut(length)
+        self._draws.cut(length, seed=seed)
+        self._recorded = min(self._recorded, length)
+        self._records = {
+            name: values[: self._recorded - self.prompt_length]
+            for name, values in self._records.items()
+        }
+        if length == self.prompt_length:
+            self._cache = None
+        elif self._cache is not None:
+            self._cache.crop(length - 1)
+        return tail
+
+    def _tail(self, length: int) -> Tensor:
+        """Ids past ``length`` and, where some were still to be forced, those too."""
+        parts = [self._ids[:, length:]]
+        pending = self._forcing.pending(self.length)
+        if pending is not None:
+            parts.append(pending)
+        tail = torch.cat(parts, dim=1)
+        places = torch.arange(length, length + tail.shape[1], device=tail.device)
+        return tail.masked_fill(places >= self._rules.lengths[:, None], -1)
+
+    # --- one call of generate -------------------------------------------------------------------
+
+    def _generate(self) -> GenerateDecoderOnlyOutput:
+        length = self.length
+        if self._cache is not None:
+            self._cache.crop(length - 1)
+            self._cache.prepare()
+        self._forcing.replaced.clear()
+        self._forcing.fill = None
+        ended = self.ended
+        pad = self._calls.known.pad
+        if self._rules.pads and pad is not None and bool(ended.any()):
+            # generate starts with every row alive, and learns after the first token.
+            free = torch.full_like(self._rules.lengths, -1)
+            self._forcing.fill = (length, free.masked_fill(ended, pad))
+        if self._before_pass is not None:
+            self._before_pass(self._ids)
+        self._draws.enter(length)
+        cache = None if self._cache is None else self._cache.cache
+        arguments = self._calls.arguments(self._ids, cache)
+        model: Any = self._model
+        with self._first_pass():
+            output: GenerateDecoderOnlyOutput = model.generate(
+                **arguments,
+                logits_processor=[*self._processors, self._forcing],
+                stopping_criteria=[*self._rules.handed, self._gate],
+            )
+        return output
+
+    def _after_token(self, ids: Tensor, scores: tuple[Tensor, ...] | None) -> Tensor:
+        """The stopping criterion: the rules, the owner's wish, the owner's preparations."""
+        if self._paused:  # where stopping is noticed a step late
+            return torch.ones(len(ids), dtype=torch.bool, device=ids.device)
+        length = ids.shape[1]
+        filling = self._rules.ended(length - 1)
+        if scores:
+            scores = (*self._records.get("scores", ()), *scores)
+        self._rules.judge(ids, scores)
+        self._ids = ids
+        self._draws.enter(length)
+        ended = self._rules.ended(length)
+        if self._pause(Step(ids, filling, ended)):
+            self._paused = True
+            return torch.ones_like(ended)
+        if self._before_pass is not None:
+            self._before_pass(ids)
+        if self._cache is not None:
+            self._cache.prepare()
+        self._draws.enter(length)
+        return ended
+
+    @contextmanager
+    def _first_pass(self) -> Iterator[None]:
+        """Get hold of the cache and the positions as soon as the prompt has been read."""
+        if self._cache is not None:
+            yield
+            return
+        thread = threading.get_ident()
+        text: Any = self._model.config.get_text_config(decoder=True)
+        apart = getattr(text, "cross_attention_layers", None) or ()
+
+        def keep(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+            if threading.get_ident() != thread or self._cache is not None:
+                return
+            positions = kwargs.get("position_ids")
+            if isinstance(positions, Tensor) and positions.ndim == 3:
+                self._calls.positions = positions
+            self._cache = RewindableCache(output.past_key_values, apart=apart)
+
+        hook = self._model.register_forward_hook(keep, with_kwargs=True)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def _record(self, output: GenerateDecoderOnlyOutput) -> None:
+        start, self._recorded = self._recorded, self.length
+        if not self._calls.config.return_dict_in_generate:
+            return
+        for name in _RECORDS:
+            values = getattr(output, name, None)
+            if values is None:
+                continue
+            if name == "scores":
+                values = tuple(
+                    self._unforced(values[index], start + index) for index in range(len(values))
+                )
+            self._records[name] = (*self._records.get(name, ()), *values)
+        self._forcing.replaced.clear()
+
+    def _unforced(self, scores: Tensor, position: int) -> Tensor:
+        if position not in self._forcing.replaced:
+            return scores
+        forced, given = self._forcing.replaced[position]
+        return torch.where(forced, given, scores)
+
+    # --- what can go wrong ----------------------------------------------------------------------
+
+    def _check_records(self) -> None:
+        config = self._calls.config
+        recording = config.return_dict_in_generate and any(
+            (
+                config.output_scores,
+                config.output_logits,
+                config.output_attentions,
+                config.output_hidden_states,
+            )
+        )
+        if recording and self._recorded < self.length:
+            raise RollbackError(
+                f"The segment that broke off took its scores or logits with it. Call "
+                f"rollback({self._recorded}) first."
+            )
+
+    def _check_force(self, force: Tensor) -> None:
+        if force.ndim != 2 or len(force) != len(self._ids) or force.dtype != torch.int64:
+            raise ValueError(
+                f"force must be int64 [{len(self._ids)} rows, n], was: {force.dtype} "
+                f"{tuple(force.shape)}."
+            )
+        if force.shape[1] > self._calls.end - self.length:
+            raise ValueError(
+                f"force must fit into the {self._calls.end - self.length} tokens that are left, "
+                f"had: {force.shape[1]}."
+            )
+
+
+class _Gate(StoppingCriteria):
+    """Where ``generate`` asks after each token whether to go on."""
+
+    def __init__(
+        self, after_token: Callable[[Tensor, tuple[Tensor, ...] | None], Tensor], *, pads: bool
+    ) -> None:
+        self._after_token = after_token
+        if pads:
+            # generate fills ended rows only if a criterion has this attribute.
+            self.eos_token_id = None
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Any:
+        return self._after_token(input_ids, scores or None)
+
+
+def _never(step: Step) -> bool:
+    return False
