@@ -56,10 +56,12 @@ def seal(folder: Path, sealed: Sealed) -> None:
         ArtifactError: something else is in the way.
         OSError: the folder cannot be written.
     """
-    if folder.exists() and not (folder / DOCUMENT).is_file() and not _empty(folder):
+    folder = folder.absolute()
+    other = _other(folder)
+    if other:
         raise ArtifactError(
-            f"A calibration may only replace another one, but {folder} holds no {DOCUMENT}. "
-            f"Choose a folder that is new or empty."
+            f"A calibration may only replace another one, but {folder} holds {other!r}. Choose a "
+            f"folder that is new or empty."
         )
     for name in sealed.files:
         _check_name(name)
@@ -175,8 +177,16 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
+def _other(folder: Path) -> str:
+    """Something in the folder's place that is no part of a calibration, if there is anything."""
+    if folder.is_dir():
+        names = sorted(path.name for path in folder.iterdir())
+        strange = [name for name in names if name != DOCUMENT and not _NAME.fullmatch(name)]
+        if strange:
+            return strange[0]
+        # Arrays alone may be somebody's weights.
+        return "" if not names or DOCUMENT in names else names[0]
+    return "a file" if folder.exists() else ""
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -306,11 +306,19 @@ def test_saving_replaces_a_calibration_and_nothing_else(tmp_path: Path) -> None:
     calibrated(threshold=0.7).save(folder)
     assert CalibratedDetector.load(folder).threshold == 0.7
     assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter1.tex").write_text("In the beginning")
-    with pytest.raises(ArtifactError, match="may only replace another one"):
-        calibrated().save(tmp_path / "thesis")
-    assert (tmp_path / "thesis" / "chapter1.tex").is_file()
+    (folder / "notes.txt").write_text("Do not lose me")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "model.safetensors").write_text("nor me")
+    (tmp_path / "file").write_text("nor me")
+    for name, found in (
+        ("artifact", "notes.txt"),
+        ("weights", "model.safetensors"),
+        ("file", "a file"),
+    ):
+        with pytest.raises(ArtifactError, match=f"may only replace another one.*{found}"):
+            calibrated().save(tmp_path / name)
+    assert (folder / "notes.txt").is_file()
+    assert (tmp_path / "weights" / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize("old", [True, False])
