@@ -13,7 +13,7 @@ from ..detectors.conditions import Conditions, ModelIdentity
 from ..detectors.detector import detector as named
 from ..detectors.svar import LayerRange
 from .goal import Goal
-from .guarantee import NoThreshold, Threshold, choose
+from .guarantee import NoThreshold, Threshold, choose, require_mapie
 from .heldout import HeldOut, probabilities_of
 from .imagescores import ImageScores
 from .probability import fit_probability
@@ -97,6 +97,7 @@ def fit(
     begin = on_step or _ignore
     goal = target if isinstance(target, Goal) else Goal.parse(target, confidence=confidence)
     unfitted = named(detector)
+    require_mapie()
     begin("split")
     made = split(table, seed=seed)
     learn, shape, test = (

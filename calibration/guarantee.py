@@ -137,6 +137,21 @@ def p_values(rows: ImageScores, goal: Goal) -> Floats:
     return np.asarray(_calibrated(rows, goal).p_values, dtype=np.float64)[:, 0]
 
 
+def require_mapie() -> None:
+    """Find out before any work is done whether thresholds can be chosen.
+
+    Raises:
+        ImportError: MAPIE is not installed; the message says how to.
+    """
+    try:
+        import mapie.risk_control  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "Thresholds with a guarantee need MAPIE, which is not installed: "
+            "pip install 'sightline[calibration]'"
+        ) from error
+
+
 def _valid(rows: ImageScores, goal: Goal, elsewhere: ImageScores | None) -> Floats:
     controller = _calibrated(rows, goal)
     if goal.target != "precision":
@@ -155,18 +170,14 @@ def _valid(rows: ImageScores, goal: Goal, elsewhere: ImageScores | None) -> Floa
 
 def _calibrated(rows: ImageScores, goal: Goal) -> Any:
     """MAPIE's controller, calibrated on the rows of a target."""
-    try:
-        from mapie.risk_control import (
-            BinaryClassificationController,
-            false_positive_rate,
-            precision,
-            recall,
-        )
-    except ImportError as error:
-        raise ImportError(
-            "Thresholds with a guarantee need MAPIE, which is not installed: "
-            "pip install 'sightline[calibration]'"
-        ) from error
+    require_mapie()
+    from mapie.risk_control import (
+        BinaryClassificationController,
+        false_positive_rate,
+        precision,
+        recall,
+    )
+
     risks = {"recall": recall, "precision": precision, "false-alarm": false_positive_rate}
     controller = BinaryClassificationController(
         predict_function=_both_classes,
@@ -204,7 +215,7 @@ def _explain(rows: ImageScores, goal: Goal, elsewhere: ImageScores | None) -> No
         images=images,
         best=best,
         reachable=_reachable(rows, goal, elsewhere),
-        needed=_needed(best if goal.at_most else 1 - best, goal.risk, error, at_least=images),
+        needed=_needed(best if goal.at_most else 1 - best, goal.risk, error, at_least=images + 1),
     )
 
 
@@ -223,7 +234,7 @@ def _needed(measured: float, allowed: float, error: float, *, at_least: int) -> 
         return None
     from mapie.risk_control.methods import compute_hoeffding_bentkus_p_value
 
-    counts = np.unique(np.geomspace(max(at_least, 1), _MOST, 1500).astype(np.int64))
+    counts = np.unique(np.geomspace(at_least, _MOST, 1500).astype(np.int64))
     risks = np.full(len(counts), measured)
     p = compute_hoeffding_bentkus_p_value(risks, counts, allowed, binary=True)[:, 0]
     enough = np.flatnonzero(p <= error)

@@ -278,7 +278,7 @@ def main(
             f"{one.none / one.draws:.1%}",
             *("-" if x is None else f"{x:.1%}" for x in (one.share, one.image_share, one.flagged)),
         )
-    console = Console(soft_wrap=True)
+    console = Console(width=110)
     console.print(
         f"{draws} calibration sets of {images} images, drawn {'with' if replace else 'without'} "
         f"replacement out of {pool.count}; promised: broken in "

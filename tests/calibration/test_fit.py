@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -132,6 +133,25 @@ def test_bad_wishes_are_refused_before_work(table: CalibrationTable) -> None:
         fit(table, detector="svar", target="all", on_step=told.append)
     with pytest.raises(ValueError, match="confidence of a promise"):
         fit(table, detector="svar", confidence=1.0, on_step=told.append)
+    assert not told
+
+
+def test_evidence_that_was_not_recorded_is_named(table: CalibrationTable) -> None:
+    """A detector that reads what the table lacks says so, with the remedy."""
+    unknown = np.full(len(table), np.nan, dtype=np.float32)
+    bare = replace(table, mentions=replace(table.mentions, confidence=unknown))
+    with pytest.raises(ValueError, match="confidence is NaN"):
+        fit(bare, detector="lens")
+
+
+def test_without_mapie_no_work_is_begun(
+    table: CalibrationTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The missing extra is named before a detector is fitted."""
+    monkeypatch.setitem(sys.modules, "mapie.risk_control", None)
+    told: list[str] = []
+    with pytest.raises(ImportError, match=r"pip install 'sightline\[calibration\]'"):
+        fit(table, detector="svar", on_step=told.append)
     assert not told
 
 

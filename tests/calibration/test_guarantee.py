@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Mapping, Sequence
+import sys
 
 import numpy as np
 import pytest
@@ -190,19 +189,6 @@ def test_where_nothing_is_flagged_elsewhere_the_correction_pays() -> None:
 
 def test_without_mapie_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thresholds need the extra; the error says how to install it."""
-    real = builtins.__import__
-
-    def refuse(
-        name: str,
-        globals: Mapping[str, object] | None = None,
-        locals: Mapping[str, object] | None = None,
-        fromlist: Sequence[str] | None = (),
-        level: int = 0,
-    ) -> object:
-        if name.startswith("mapie"):
-            raise ImportError(name)
-        return real(name, globals, locals, fromlist, level)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, "mapie.risk_control", None)
     with pytest.raises(ImportError, match=r"pip install 'sightline\[calibration\]'"):
         choose(drawn("recall", 50, 0), GOALS[0])
