@@ -67,10 +67,13 @@ class OfficialReading:
     Attributes:
         mentions: each object mention, in order: the word it goes by and the canonical name.
         words: all words and punctuation marks, lemmatised, two-word objects as one.
+        places: of each mention, the script's index of it: into the words before two-word objects
+            become one, and one too early for every "seat" dropped before it.
     """
 
     mentions: tuple[tuple[str, str], ...]
     words: tuple[str, ...]
+    places: tuple[int, ...]
 
 
 def read_officially(caption: str) -> OfficialReading:
@@ -78,18 +81,25 @@ def read_officially(caption: str) -> OfficialReading:
     names, pairs = _names(), _pairs()
     lemmas = _lemmas(caption)
     words: list[str] = []
+    starts: list[int] = []
     skip = False
-    for first, second in pairwise([*lemmas, ""]):
+    for start, (first, second) in enumerate(pairwise([*lemmas, ""])):
         if skip:
             skip = False
             continue
         pair = pairs.get(f"{first} {second}")
         words.append(first if pair is None else pair)
+        starts.append(start)
         skip = pair is not None
-    if "toilet" in words and "seat" in words:
+    if "toilet" in words:
         words = [word for word in words if word != "seat"]
-    mentions = tuple((word, names[word]) for word in words if word in names)
-    return OfficialReading(mentions, tuple(words))
+    # Dropped seats keep their starts, as in the script: later places are too early.
+    named = [(word, start) for word, start in zip(words, starts, strict=False) if word in names]
+    return OfficialReading(
+        mentions=tuple((word, names[word]) for word, _ in named),
+        words=tuple(words),
+        places=tuple(start for _, start in named),
+    )
 
 
 def label_officially(text: str, truth: frozenset[str], *, ended: bool | None = True) -> Labelled:

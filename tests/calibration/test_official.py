@@ -61,6 +61,13 @@ def test_mentions_have_canonical_names_and_words_are_merged() -> None:
     read = read_officially("A lady, near traffic lights.")
     assert read.mentions == (("lady", "person"), ("traffic light", "traffic light"))
     assert read.words == ("a", "lady", ",", "near", "traffic light", ".")
+    assert read.places == (1, 4)
+
+
+def test_places_are_the_scripts_own() -> None:
+    """They count the words of a pair, and are not corrected for seats that were dropped."""
+    assert read_officially("Traffic lights, a hot dog and a cup.").places == (0, 4, 8)
+    assert read_officially("A seat, a toilet and a cup.").places == (3, 6)
 
 
 def test_labels() -> None:
