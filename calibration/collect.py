@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from transformers import BatchFeature
 
 from ..monitor.errors import ImageError, InputError, SightlineError
@@ -250,7 +251,10 @@ class Collector:
         gatherer = CaptionGatherer(len(opened))
         model: Any = self._monitor.model  # a PreTrainedModel that generates has no type of its own
         # What Monitor.generate does, without the reports: nobody reads them here.
-        with self._monitor.watch(inputs, on_event=gatherer.add, **self._options) as watch:
+        with (
+            torch.inference_mode(),
+            self._monitor.watch(inputs, on_event=gatherer.add, **self._options) as watch,
+        ):
             model.generate(
                 **inputs,
                 **self._options,

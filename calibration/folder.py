@@ -216,7 +216,7 @@ def _drafted(path: Path) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}.part")
     try:
         yield draft
-        with draft.open("rb") as file:
+        with draft.open("r+b") as file:
             os.fsync(file.fileno())
         draft.replace(path)
     except BaseException:
@@ -249,7 +249,8 @@ def _read(path: Path, header: TableHeader) -> Any:
     again = _again(path.parent, int(path.stem.partition("-")[2]))
     try:
         # A whole file, never a data set of its folder; a row group never exceeds a batch.
-        rows = pa.parquet.ParquetFile(path, page_checksum_verification=True).read()
+        with pa.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            rows = file.read()
     except FileNotFoundError as error:
         raise TableError(f"{path} is missing. {again}") from error
     except (OSError, pa.ArrowException) as error:

@@ -52,8 +52,8 @@ def monitor() -> Monitor:
     return Monitor.from_pretrained("small", calibration=None, watch_layers="all")
 
 
-@pytest.fixture(scope="session")
-def annotations(scenes: Path, monitor: Monitor) -> Annotations:
+@pytest.fixture(scope="session", name="annotations")
+def _annotations(scenes: Path, monitor: Monitor) -> Annotations:
     """What is in the scenes."""
     return Annotations.load(scenes / "instances.json", monitor.lexicon)
 
@@ -187,7 +187,8 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(
     context = multiprocessing.get_context("fork")
     draw = random.Random(os.urandom(8))
     out = tmp_path / "t"
-    kills, seen = 0, set()
+    kills = 0
+    seen: set[str] = set()
     while True:
         worker = context.Process(target=_collect, args=(run, out))
         worker.start()
