@@ -20,22 +20,10 @@ from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from .mentions import Mentions
-
 Floats = npt.NDArray[np.float64]
 
 _DEGREE: Final = 3
 _FOLDS: Final = 5
-
-
-def prior_columns(mentions: Mentions, objects: tuple[str, ...]) -> Floats:
-    """The columns that :class:`TextPrior` reads, float64 ``[n, 4]``.
-
-    Index, word, repeats and the object's place in ``objects``, -1 for one that is not there.
-    """
-    places = {name: place for place, name in enumerate(objects)}
-    codes = [places.get(str(name), -1) for name in mentions.object]
-    return np.column_stack([mentions.index, mentions.word, mentions.repeats, codes]).astype(float)
 
 
 class TextPrior(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -86,7 +74,7 @@ class TextPrior(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         """Fit on labelled mentions.
 
         Args:
-            X: ``[n, columns]``, finite; see :func:`prior_columns`.
+            X: ``[n, columns]``, finite; by default index, word, repeats and the object's code.
             y: ``[n]``, two labels, the greater one for hallucinated.
             groups: ``[n]``, the image of each mention. With them no mention tells the rate of
                 another mention of its own image, whose label is often the same.

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sightline.detectors.evidence import SEGMENTS
-from sightline.detectors.mentions import Mentions
-from sightline.detectors.prior import TextPrior, prior_columns
+from sightline.detectors.prior import TextPrior
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -130,28 +128,3 @@ def test_faulty_input_is_refused() -> None:
         TextPrior().fit(x[:, :3], y)
     with pytest.raises(ValueError, match="knots must be at least 2, was: 1"):
         TextPrior(knots=1).fit(x, y)
-
-
-def test_columns_of_mentions() -> None:
-    """Index, word, repeats and the place of the object among those known."""
-    masses = np.zeros((3, 1, 1, len(SEGMENTS)), np.float32)
-    nothing = np.zeros(3, np.float32)
-    mentions = Mentions(
-        layers=(0,),
-        object=np.array(["cat", "", "dog"]),
-        index=np.array([0, 1, 2]),
-        word=np.array([1, 4, 9]),
-        repeats=np.array([0, 0, 1]),
-        masses=masses,
-        naming=masses,
-        log_prob=nothing,
-        entropy=nothing,
-        margin=nothing,
-        confidence=nothing,
-        contributions=nothing[:, None],
-    )
-    assert prior_columns(mentions, ("dog", "cat")).tolist() == [
-        [0, 1, 0, 1],
-        [1, 4, 0, -1],
-        [2, 9, 1, 0],
-    ]
