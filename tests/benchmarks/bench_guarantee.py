@@ -10,15 +10,18 @@ thresholds stand what one would do without thinking, the naive threshold, which 
 on the calibration set itself, and MAPIE with the mention as the unit, as if mentions were
 independent; the latter is held against what it promises, a share of mentions.
 
-The truth comes from a finite pool, so there are two ways to draw. By default a set holds each image
-at most once, and the images that it leaves out are the truth: N - n images that the threshold has
-not seen, as in real life. They are a sample themselves, and the distance between the set's share
-and theirs spreads by a factor sqrt(N / (N - n)) more than its distance from the world's, 7% more
-for 500 of 4,000: what is broken 10% of the time against the world is broken some 11.5% of the time
-here. With --replace images are drawn with replacement and the whole pool is the truth: then the
-pool is the world, its shares are known exactly, and the draws are independent as the theory has
-it; this is the exact test of the promise. Either way all draws share one pool, one detector and one
-order of tests.
+By default images are drawn with replacement and the whole pool is the truth: the pool is the world,
+its shares are known exactly, and the draws are independent, as the theory has it. This is the exact
+test of the promise.
+
+With --left-out a set holds each image at most once, and the N - n images that it leaves out are the
+truth, which the threshold has not seen in any sense. They are a sample themselves, and complement
+the set: the distance between its share and theirs spreads by a factor sqrt(N / (N - n)) more than
+its distance from the world's, 7% more for 500 of 4,000. What is broken 10% of the time against the
+world is broken some 11.5% of the time there.
+
+Either way all draws share one pool, one detector and one order of tests: the intervals are over
+draws, not over pools.
 """
 
 from __future__ import annotations
@@ -219,7 +222,7 @@ def judged(
 @click.option("--confidence", default=0.9, show_default=True)
 @click.option("--images", default=500, show_default=True, help="Images in a calibration set.")
 @click.option("--draws", default=400, show_default=True, help="Calibration sets.")
-@click.option("--replace", is_flag=True, help="Draw with replacement; the pool is the truth.")
+@click.option("--left-out", is_flag=True, help="Hold each set against the images it left out.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON file.")
 def main(
@@ -229,7 +232,7 @@ def main(
     confidence: float,
     images: int,
     draws: int,
-    replace: bool,
+    left_out: bool,
     seed: int,
     out: Path | None,
 ) -> None:
@@ -250,7 +253,7 @@ def main(
             method,
             goal,
             other,
-            redrawn(pool, size=images, draws=draws, seed=seed, replace=replace),
+            redrawn(pool, size=images, draws=draws, seed=seed, replace=not left_out),
         )
         for goal in track(goals, console=Console(stderr=True), description="redraw")
         for method in METHODS
@@ -280,7 +283,7 @@ def main(
         )
     console = Console(width=110)
     console.print(
-        f"{draws} calibration sets of {images} images, drawn {'with' if replace else 'without'} "
+        f"{draws} calibration sets of {images} images, drawn {'without' if left_out else 'with'} "
         f"replacement out of {pool.count}; promised: broken in "
         f"at most {1 - confidence:.0%}",
         highlight=False,
@@ -294,7 +297,7 @@ def main(
             "confidence": confidence,
             "images": images,
             "draws": draws,
-            "replace": replace,
+            "replace": not left_out,
             "seed": seed,
             "sizes": sizes,
             "mapie": version("mapie"),
