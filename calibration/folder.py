@@ -106,6 +106,7 @@ class TableFolder:
         self.header = header
         self._lock = FileLock(folder / _LOCK)
         self._next = 0
+        self._done: set[str] | None = None  # read once: a large table takes seconds
 
     def __enter__(self) -> TableFolder:
         if self.folder.exists() and not self.folder.is_dir():
@@ -141,11 +142,13 @@ class TableFolder:
         Raises:
             TableError: a part is damaged.
         """
-        found: list[str] = []
-        for number in part_numbers(self.folder):
-            captions, _ = read_part(self.folder, number, self.header)
-            found += captions["image_id"].to_pylist()
-        return frozenset(found)
+        if self._done is None:
+            found: set[str] = set()
+            for number in part_numbers(self.folder):
+                captions, _ = read_part(self.folder, number, self.header)
+                found.update(captions["image_id"].to_pylist())
+            self._done = found
+        return frozenset(self._done)
 
     def write(self, captions: Sequence[CollectedCaption]) -> None:
         """Add a part: all of these captions, or none of them, will be in the table."""
@@ -154,6 +157,8 @@ class TableFolder:
         _write(_mentions(self.folder, self._next), mentions, self.header)
         _write(_captions(self.folder, self._next), caption_rows(captions), self.header)
         self._next += 1
+        if self._done is not None:
+            self._done.update(caption.image_id for caption in captions)
 
     def finish(self) -> None:
         """Note that every image of the share is in the table."""

@@ -31,6 +31,8 @@ class CalibrationTable:
         images: int64 ``[n]``, position in ``image_ids`` of the image that each mention describes.
         image_ids: every captioned image, those whose captions name no object included.
         unlabelled: mentions left out, because the annotations do not cover their kind of object.
+        complete: whether every image that was to be captioned is there; False where collecting
+            was stopped and not continued, or shards were missing when they were merged.
     """
 
     info: TableInfo
@@ -39,6 +41,7 @@ class CalibrationTable:
     images: npt.NDArray[np.int64]
     image_ids: tuple[str, ...]
     unlabelled: int = 0
+    complete: bool = True
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -126,6 +129,7 @@ class CalibrationTable:
             images=images[order],
             image_ids=image_ids,
             unlabelled=int((~labelled).sum()),
+            complete=header.finished,
         )
 
     def save(self, folder: str | Path) -> None:
@@ -146,7 +150,7 @@ class CalibrationTable:
             labels=self.labels.tolist(),
             spans=[(None, None, None)] * len(self),
         )
-        header = TableHeader(self.info, self.mentions.layers, finished=True)
+        header = TableHeader(self.info, self.mentions.layers, finished=self.complete)
         write_new(Path(folder), header, iter([(captions, rows)]))
 
     @classmethod
@@ -182,6 +186,7 @@ class CalibrationTable:
             ),
             image_ids=image_ids,
             unlabelled=sum(table.unlabelled for table in tables),
+            complete=all(table.complete for table in tables),
         )
 
 

@@ -86,7 +86,9 @@ def test_a_shard_that_was_dealt_otherwise_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="images or batch size"):
         TableFolder(tmp_path / "s", replace(HEADER, share=Share(1, 2, 9, "e"))).__enter__()
     with TableFolder(tmp_path / "t", HEADER) as table:
+        assert table.done() == frozenset()
         table.write([caption("1")])
+        assert table.done() == {"1"}
         table.finish()
     assert read_header(tmp_path / "t").finished
     with TableFolder(tmp_path / "t", replace(HEADER, share=Share(1, 1, 3, "e"))) as table:

@@ -207,6 +207,19 @@ def test_tables_are_concatenated(tmp_path: Path) -> None:
         CalibrationTable.concatenate([])
 
 
+def test_an_unfinished_table_says_so(tmp_path: Path) -> None:
+    """Stopped and not continued, a table can be read and knows that images are missing."""
+    with TableFolder(tmp_path / "t", HEADER) as writer:
+        writer.write([caption(1, 2)])
+    half = CalibrationTable.load(tmp_path / "t")
+    assert not half.complete
+    half.save(tmp_path / "saved")
+    assert not CalibrationTable.load(tmp_path / "saved").complete
+    whole = CalibrationTable.load(write(tmp_path / "w", [caption(2, 2)]))
+    assert whole.complete
+    assert not CalibrationTable.concatenate([whole, half]).complete
+
+
 def test_an_image_twice_is_refused(tmp_path: Path) -> None:
     """However it came there, its mentions would count twice."""
     folder = write(tmp_path / "t", [caption(1, 2)], [caption(1, 2)])
