@@ -13,6 +13,7 @@ from sightline.calibration.guarantee import NoThreshold, Threshold
 from sightline.calibration.heldout import probabilities_of
 from sightline.calibration.splits import split
 from sightline.calibration.table import CalibrationTable
+from sightline.detectors.detector import DETECTORS
 
 from .tables import INFO, made_table
 
@@ -155,7 +156,7 @@ def test_without_mapie_no_work_is_begun(
     assert not told
 
 
-@pytest.mark.parametrize("detector", ["svar", "heads-linear", "entropy", "log-prob", "margin"])
+@pytest.mark.parametrize("detector", DETECTORS)
 def test_thirty_images_are_enough_to_run(detector: str) -> None:
     """The least table gives a calibration, with a promise or the reason why not."""
     done = fit(made_table(30, seed=3), detector=detector, target="recall=0.9")
