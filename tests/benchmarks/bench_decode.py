@@ -11,7 +11,6 @@ reported as median and quartiles, beside a second plain arm that shows the noise
 
 from __future__ import annotations
 
-import argparse
 import random
 import time
 from typing import Any
@@ -20,23 +19,19 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from .workbench import (
-    SHAPES,
-    Watch,
-    build,
-    environment,
-    prompt,
-    record,
-    summary,
-    tap_only,
-)
+from .workbench import Watch, decoding_parser, set_up, summary, tap_only
 
 
-def decode(model: Any, inputs: dict[str, Tensor], cache: Any, tokens: int, **options: Any) -> float:
-    """Seconds per token of greedy decoding after a cached prompt; the cache is put back."""
+def decode(
+    model: Any, inputs: dict[str, Tensor], cache: Any, tokens: int, **options: Any
+) -> tuple[float, float]:
+    """Seconds per token of greedy decoding after a cached prompt; the cache is put back.
+
+    By the clock, and of this thread's own work: on a busy machine the first counts the others too.
+    """
     text = {name: value for name, value in inputs.items() if name != "pixel_values"}
     _wait(model.device)
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.thread_time()
     model.generate(
         **text,
         past_key_values=cache,
@@ -46,9 +41,9 @@ def decode(model: Any, inputs: dict[str, Tensor], cache: Any, tokens: int, **opt
         **options,
     )
     _wait(model.device)
-    spent = time.perf_counter() - start
+    spent = time.perf_counter() - start, time.thread_time() - worked
     cache.crop(-tokens)
-    return spent / tokens
+    return spent[0] / tokens, spent[1] / tokens
 
 
 def compare(
@@ -59,33 +54,39 @@ def compare(
     tokens: int,
     rounds: int,
 ) -> dict[str, Any]:
-    """Ratios watched / plain and plain / plain over ``rounds`` rounds, and seconds per token."""
+    """Ratios watched / plain and plain / plain over ``rounds`` rounds, and time per token.
+
+    ``cpu_ratio`` is the ratio of this thread's own work; with one thread and no GPU it is what the
+    ratio would be on an idle machine.
+    """
     cache = DynamicCache(config=model.config.get_text_config())
     with torch.inference_mode():
         model(**inputs, past_key_values=cache, logits_to_keep=1)
         # The last prompt position is left to the first decoding step, as generate expects.
         cache.crop(-1)
 
-        def plain() -> float:
+        def plain() -> tuple[float, float]:
             return decode(model, inputs, cache, tokens)
 
-        def watched() -> float:
+        def watched() -> tuple[float, float]:
             with watch(model, inputs) as options:
                 return decode(model, inputs, cache, tokens, **options)
 
         arms = {"plain": plain, "watched": watched, "again": plain}
         for arm in arms.values():
             arm()
-        spent: dict[str, list[float]] = {name: [] for name in arms}
+        spent: dict[str, list[tuple[float, float]]] = {name: [] for name in arms}
         for _ in range(rounds):
             for name in random.sample(list(arms), len(arms)):
                 spent[name].append(arms[name]())
     pairs = list(zip(spent["plain"], spent["watched"], spent["again"], strict=True))
     return {
-        "ratio": summary(watched / plain for plain, watched, _ in pairs),
-        "noise": summary(again / plain for plain, _, again in pairs),
-        "plain_ms_per_token": summary(1000 * plain for plain, _, _ in pairs),
-        "watched_ms_per_token": summary(1000 * watched for _, watched, _ in pairs),
+        "ratio": summary(watched[0] / plain[0] for plain, watched, _ in pairs),
+        "noise": summary(again[0] / plain[0] for plain, _, again in pairs),
+        "cpu_ratio": summary(watched[1] / plain[1] for plain, watched, _ in pairs),
+        "cpu_noise": summary(again[1] / plain[1] for plain, _, again in pairs),
+        "plain_ms_per_token": summary(1000 * plain[0] for plain, _, _ in pairs),
+        "watched_ms_per_token": summary(1000 * watched[0] for _, watched, _ in pairs),
     }
 
 
@@ -95,29 +96,14 @@ def _wait(device: torch.device) -> None:
 
 
 def main() -> None:
-    """Measure one shape and write ``results/decode-....json``."""
-    parser = argparse.ArgumentParser(description="decoding, watched against plain")
-    parser.add_argument("--shape", choices=SHAPES, default="small")
-    parser.add_argument("--images", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=1)
+    """Measure one shape and write ``results/decode-tap-....json``."""
+    parser = decoding_parser("decoding, watched against plain")
     parser.add_argument("--layers", default="all", help="all, scaled, or a range such as 5-18")
-    parser.add_argument("--tokens", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=11)
-    options = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    shape = SHAPES[options.shape]
-    model = build(shape, device, dtype)
-    inputs = prompt(model, shape, images=options.images, batch=options.batch)
-    result = compare(
-        model, inputs, tap_only(options.layers), tokens=options.tokens, rounds=options.rounds
-    )
-    name = f"decode-tap-{shape.name}-{options.images * shape.image_tokens}-b{options.batch}"
-    name = f"{name}-{options.layers}-{device.type}"
-    path = record(name, vars(options) | environment(device) | result)
-    print(path.read_text(encoding="utf-8"))
+    bench = set_up(parser.parse_args())
+    options = bench.options
+    watch = tap_only(options.layers)
+    result = compare(bench.model, bench.inputs, watch, tokens=options.tokens, rounds=options.rounds)
+    bench.record("decode-tap", result)
 
 
 if __name__ == "__main__":

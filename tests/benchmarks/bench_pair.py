@@ -1,6 +1,7 @@
 """How much longer decoding takes under the whole monitor: tap, logits, words, nouns and report.
 
     python -m tests.benchmarks.bench_pair --shape small
+    python -m tests.benchmarks.bench_pair --shape small --events
     python -m tests.benchmarks.bench_pair --shape 0.7b --tokens 24
     python -m tests.benchmarks.bench_pair --shape 7b --images 5 --batch 8     (on a GPU)
 
@@ -10,13 +11,12 @@ tokenizer whose random captions cost what real ones do.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-import torch
+from sightline.monitor.events import Event
 from sightline.monitor.lexicon import Lexicon
 from sightline.monitor.session import Monitor
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from .bench_decode import compare
-from .workbench import SHAPES, build, environment, prompt, record
+from .workbench import decoding_parser, set_up
 
 _OTHERS = ("the", "a", "of", "on", "in", "with", "is", "near", "two", "red", "sitting", "and")
 _REST = ("s", "ing", "er", "ly", "ed", "y")
@@ -63,38 +63,31 @@ def word_tokenizer(vocabulary: int) -> Any:
 
 def main() -> None:
     """Measure one shape and write ``results/pair-....json``."""
-    parser = argparse.ArgumentParser(description="decoding, monitored against plain")
-    parser.add_argument("--shape", choices=SHAPES, default="small")
-    parser.add_argument("--images", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=1)
+    parser = decoding_parser("decoding, monitored against plain")
     parser.add_argument("--layers", choices=("range", "all"), default="range")
-    parser.add_argument("--tokens", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=11)
-    options = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    shape = SHAPES[options.shape]
-    model = build(shape, device, dtype)
+    parser.add_argument(
+        "--events", action="store_true", help="somebody listens: every event as it happens"
+    )
+    bench = set_up(parser.parse_args())
+    options = bench.options
     # Left alone, a random model repeats itself, and its caption would be one word.
-    model.generation_config.update(repetition_penalty=10.0)
-    inputs = prompt(model, shape, images=options.images, batch=options.batch)
-    processor: Any = SimpleNamespace(tokenizer=word_tokenizer(shape.vocabulary))
-    monitor = Monitor(model, processor, watch_layers=options.layers)
+    bench.model.generation_config.update(repetition_penalty=10.0)
+    processor: Any = SimpleNamespace(tokenizer=word_tokenizer(bench.shape.vocabulary))
+    monitor = Monitor(bench.model, processor, watch_layers=options.layers)
+    listener = _listen if options.events else None
 
     @contextmanager
     def pair(model: Any, inputs: dict[str, Tensor]) -> Iterator[dict[str, Any]]:
-        with monitor.watch(inputs) as watch:
+        with monitor.watch(inputs, on_event=listener) as watch:
             yield {"logits_processor": [watch.logits_processor], "streamer": watch.streamer}
 
-    result = compare(model, inputs, pair, tokens=options.tokens, rounds=options.rounds)
-    name = f"pair-{shape.name}-{options.images * shape.image_tokens}-b{options.batch}"
-    path = record(
-        f"{name}-{options.layers}-{device.type}",
-        vars(options) | {"svar_layers": str(monitor.layers)} | environment(device) | result,
-    )
-    print(path.read_text(encoding="utf-8"))
+    result = compare(bench.model, bench.inputs, pair, tokens=options.tokens, rounds=options.rounds)
+    name = "pair-events" if options.events else "pair"
+    bench.record(name, {"svar_layers": str(monitor.layers)} | result)
+
+
+def _listen(event: Event) -> None:
+    """The least that a listener can do."""
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import statistics
@@ -114,6 +115,55 @@ def prompt(model: Any, shape: Shape, *, images: int, batch: int) -> dict[str, Te
         "attention_mask": torch.ones_like(ids).to(device),
         "pixel_values": pixels.to(device, model.dtype),
     }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bench:
+    """What the command line asked for, built.
+
+    ``inputs`` go to ``generate`` of ``model``; ``label`` names the result's file.
+    """
+
+    options: argparse.Namespace
+    device: torch.device
+    shape: Shape
+    model: Any
+    inputs: dict[str, Tensor]
+
+    @property
+    def label(self) -> str:
+        """Shape, image tokens, batch, layers and kind of device."""
+        options, shape = self.options, self.shape
+        tokens = options.images * shape.image_tokens
+        return f"{shape.name}-{tokens}-b{options.batch}-{options.layers}-{self.device.type}"
+
+    def record(self, name: str, result: dict[str, Any]) -> None:
+        """Write the result as ``name-label.json`` and show it."""
+        known = vars(self.options) | environment(self.device)
+        print(record(f"{name}-{self.label}", known | result).read_text(encoding="utf-8"))
+
+
+def decoding_parser(description: str) -> argparse.ArgumentParser:
+    """The options that all benchmarks of decoding have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--shape", choices=SHAPES, default="small")
+    parser.add_argument("--images", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=11)
+    return parser
+
+
+def set_up(options: argparse.Namespace) -> Bench:
+    """The model and the prompt for these options; bf16 on a GPU, else one thread of float32."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    shape = SHAPES[options.shape]
+    model = build(shape, device, dtype)
+    inputs = prompt(model, shape, images=options.images, batch=options.batch)
+    return Bench(options, device, shape, model, inputs)
 
 
 def watched_layers(model: Any, layers: str) -> tuple[int, ...]:
