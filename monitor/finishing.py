@@ -77,12 +77,16 @@ class Finishing:
         self.pads = any(hasattr(rule, "eos_token_id") for rule in self._rules)
         self.lengths = torch.full((rows,), OPEN, dtype=torch.int64, device=device)
 
-    def judge(self, ids: Tensor, scores: tuple[Tensor, ...] | None) -> None:
-        """Apply the rules to sequences that grew by a token, int64 ``[rows, length]``."""
+    def judge(self, ids: Tensor, scores: tuple[Tensor, ...] | None) -> Tensor:
+        """Apply the rules to sequences that grew by a token, int64 ``[rows, length]``.
+
+        Returns:
+            Bool ``[rows]``: the rows that have ended.
+        """
+        length = ids.shape[1]
         rules: Any = self._rules  # typed as if scores were one tensor; they are one per step
-        done: Tensor = rules(ids, scores)
-        ends_here = done & self.lengths.eq(OPEN)
-        self.lengths = self.lengths.masked_fill(ends_here, ids.shape[1])
+        self.lengths = torch.where(rules(ids, scores), self.lengths.clamp(max=length), self.lengths)
+        return self.ended(length)
 
     def ended(self, length: int) -> Tensor:
         """Bool ``[rows]``: the rows that had ended when sequences were this long."""

@@ -113,6 +113,7 @@ class ResumableGeneration:
             device=prompt.device,
             began=time.time(),
         )
+        self._ended = self._rules.ended(prompt.shape[1])
         self._draws = Draws(
             prompt.device, first=prompt.shape[1], active=bool(self._calls.config.do_sample)
         )
@@ -145,7 +146,7 @@ class ResumableGeneration:
     @property
     def ended(self) -> Tensor:
         """Bool ``[rows]``: the rows that ended by a rule of ``generate``."""
-        return self._rules.ended(self.length)
+        return self._ended
 
     @property
     def output(self) -> Tensor | GenerateDecoderOnlyOutput:
@@ -239,6 +240,7 @@ class ResumableGeneration:
         self._forcing.force(None, start=length)
         self._ids = self._ids[:, :length]
         self._rules.cut(length)
+        self._ended = self._rules.ended(length)
         self._draws.cut(length, seed=seed)
         self._recorded = min(self._recorded, length)
         self._records = {
@@ -288,6 +290,11 @@ class ResumableGeneration:
                 logits_processor=[*self._processors, self._forcing],
                 stopping_criteria=[*self._rules.handed, self._gate],
             )
+        if self._cache is None:
+            raise RollbackError(
+                f"{type(model).__name__}.generate() must run the model itself to be resumable, but "
+                f"runs another one inside. Build the generation on that one."
+            )
         return output
 
     def _after_token(self, ids: Tensor, scores: tuple[Tensor, ...] | None) -> Tensor:
@@ -295,13 +302,11 @@ class ResumableGeneration:
         if self._paused:  # where stopping is noticed a step late
             return torch.ones(len(ids), dtype=torch.bool, device=ids.device)
         length = ids.shape[1]
-        filling = self._rules.ended(length - 1)
         if scores:
             scores = (*self._records.get("scores", ()), *scores)
-        self._rules.judge(ids, scores)
-        self._ids = ids
+        filling, ended = self._ended, self._rules.judge(ids, scores)
+        self._ids, self._ended = ids, ended
         self._draws.enter(length)
-        ended = self._rules.ended(length)
         if self._pause(Step(ids, filling, ended)):
             self._paused = True
             return torch.ones_like(ended)

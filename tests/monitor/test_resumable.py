@@ -23,6 +23,7 @@ from transformers import (
     LogitsProcessor,
     MaxLengthCriteria,
     StoppingCriteria,
+    WatermarkingConfig,
     set_seed,
 )
 
@@ -486,6 +487,43 @@ def test_the_other_rows_stay_what_they_are(name: str, kind: str | None) -> None:
         assert torch.equal(ours.values[1, :, -width:], theirs.values[1, :, -width:])
 
 
+@pytest.mark.parametrize("kind", [None, "static"])
+@pytest.mark.parametrize("name", ["llava", "gemma3", "qwen2_5_vl"])
+def test_a_tap_reads_the_same_after_a_rollback(name: str, kind: str | None) -> None:
+    """One tap stays open around all segments; each position has the masses of a plain run."""
+    family = build(name)
+    anatomy = Anatomy.of(family.model)
+    options = {"max_new_tokens": STEPS, "cache_implementation": kind}
+
+    def read(run: Callable[[LogitsProcessor], Any]) -> dict[int, Tensor]:
+        seen: dict[int, Tensor] = {}
+        mask = family.inputs["attention_mask"]
+        with AttentionTap(anatomy, family.image, prompt_mask=mask) as tap:
+
+            class Take(LogitsProcessor):
+                def __call__(self, input_ids: torch.LongTensor, scores: Tensor) -> Tensor:
+                    seen[input_ids.shape[1]] = tap.take().masses
+                    return scores
+
+            run(Take())
+        return seen
+
+    def plain(take: LogitsProcessor) -> None:
+        family.model.generate(**family.inputs, **options, logits_processor=[take])
+
+    def pieces(take: LogitsProcessor) -> None:
+        given = {**options, "logits_processor": [take]}
+        generation = ResumableGeneration(family.model, family.inputs, given)
+        for new in (8, 10, 6):
+            generation.advance(_at(generation.prompt_length + new))
+            generation.rollback(generation.prompt_length + new - 4)
+        generation.advance()
+
+    expected, found = read(plain), read(pieces)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(found[length], expected[length]) for length in expected)
+
+
 def test_the_original_can_be_put_back(tiny: Any, inputs: dict[str, Tensor]) -> None:
     """After a try that failed, forcing what was cut off restores every bit of it."""
     options = {**RECORDS, "max_new_tokens": STEPS, "eos_token_id": None}
@@ -516,6 +554,39 @@ def test_what_is_forced_outlasts_a_pause(tiny: Any, inputs: dict[str, Tensor]) -
     assert tail[1, 1:].tolist() == [-1, -1]
     generation.advance(force=tail)
     assert generation.sequences[2, prompt : prompt + 6].tolist() == [20, 21, 22, 23, 24, 25]
+
+
+FILTERS: list[dict[str, Any]] = [
+    {"top_p": 0.3},
+    {"top_k": 2, "temperature": 0.2},
+    {"min_p": 0.2},
+    {"typical_p": 0.3},
+    {"top_h": 0.3},
+    {"epsilon_cutoff": 0.1},
+    {"eta_cutoff": 0.1},
+    {"renormalize_logits": True},
+    {"watermarking_config": WatermarkingConfig()},
+]
+
+
+@pytest.mark.parametrize("options", FILTERS, ids=lambda options: next(iter(options)))
+def test_a_forced_token_comes_through_every_filter(
+    tiny: Any, inputs: dict[str, Tensor], options: dict[str, Any]
+) -> None:
+    """Sampling's own filters come after ours; the least likely token still gets through."""
+    options = {**RECORDS, **options, "do_sample": True, "max_new_tokens": 3, "eos_token_id": None}
+    generation = ResumableGeneration(tiny[0], inputs, options)
+    generation.advance()
+    output: Any = generation.output
+    force = torch.stack([logits.argmin(dim=1) for logits in output.logits], dim=1)
+    force[1] = -1
+    before = generation.sequences.clone()
+    generation.rollback(generation.prompt_length)
+    generation.advance(force=force)
+    written = generation.sequences[:, generation.prompt_length :]
+    assert torch.equal(written[0], force[0])
+    assert torch.equal(written[2], force[2])
+    assert torch.equal(generation.sequences[1], before[1])
 
 
 def test_a_forced_token_wins_over_a_ban(tiny: Any, inputs: dict[str, Tensor]) -> None:
