@@ -22,7 +22,7 @@ from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from .continuation import Continuation
 from .draws import Draws
-from .finishing import Finishing
+from .finishing import OPEN, Finishing
 from .forcing import Ban, Forcing
 from .rollback import RewindableCache, RollbackError
 
@@ -119,6 +119,7 @@ class ResumableGeneration:
         )
         self._gate = _Gate(self._after_token, pads=self._rules.pads)
         self._cache: RewindableCache | None = None
+        self._unread = OPEN  # the length from which the next pass reads more than the last token
         self._records: dict[str, tuple[Any, ...]] = {}
         self._recorded = prompt.shape[1]
         self._pause: Callable[[Step], bool] = _never
@@ -248,10 +249,31 @@ class ResumableGeneration:
             for name, values in self._records.items()
         }
         if length == self.prompt_length:
-            self._cache = None
+            self._cache, self._unread = None, OPEN
         elif self._cache is not None:
-            self._cache.crop(length - 1)
+            self._cache.crop(min(self._unread, length) - 1)
         return tail
+
+    def reread(self, length: int) -> None:
+        """Let the next pass read the rows anew from where they were ``length`` long, all at once.
+
+        The tokens stay; what the cache holds of them becomes what that pass computes: with the
+        intervention off, a clean cache at the price of one pass. It is clean up to rounding: a
+        pass over several tokens differs from single steps in the last bits. To be exact, roll
+        back and force the tokens.
+
+        Args:
+            length: more than the prompt's, at most the present one.
+
+        Raises:
+            ValueError: there is no such length.
+        """
+        if not self.prompt_length < length <= self.length:
+            raise ValueError(
+                f"length must be above the prompt's {self.prompt_length} and at most the present "
+                f"{self.length}, was: {length}. Roll back to read the prompt anew."
+            )
+        self._unread = min(self._unread, length)
 
     def _tail(self, length: int) -> Tensor:
         """Ids past ``length`` and, where some were still to be forced, those too."""
@@ -268,8 +290,9 @@ class ResumableGeneration:
     def _generate(self) -> GenerateDecoderOnlyOutput:
         length = self.length
         if self._cache is not None:
-            self._cache.crop(length - 1)
-            self._cache.prepare()
+            cached = min(self._unread, length) - 1
+            self._cache.crop(cached)
+            self._cache.prepare(length - cached)
         self._forcing.replaced.clear()
         self._forcing.fill = None
         ended = self.ended
@@ -305,7 +328,7 @@ class ResumableGeneration:
         if scores:
             scores = (*self._records.get("scores", ()), *scores)
         filling, ended = self._ended, self._rules.judge(ids, scores)
-        self._ids, self._ended = ids, ended
+        self._ids, self._ended, self._unread = ids, ended, OPEN
         self._draws.enter(length)
         if self._pause(Step(ids, filling, ended)):
             self._paused = True

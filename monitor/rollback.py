@@ -118,13 +118,15 @@ class RewindableCache:
             if isinstance(layer, DynamicSlidingWindowLayer) and layer.keys is not None
         }
 
-    def prepare(self) -> None:
-        """Keep what the coming pass will overwrite; to be called before each, of one token."""
+    def prepare(self, tokens: int = 1) -> None:
+        """Keep what the coming pass over ``tokens`` tokens will overwrite; to be called before."""
         for index, lost in self._lost.items():
             layer: Any = self.cache.layers[index]
-            place = layer.cumulative_length_int - layer.max_cache_len
-            if place >= 0:  # the window is full, and the pass will push out its first column
-                lost[place] = (layer.keys[:, :, :1].clone(), layer.values[:, :, :1].clone())
+            held, window = layer.cumulative_length_int, layer.max_cache_len
+            first = max(held - window, 0)
+            for place in range(first, min(held + tokens - window, held)):
+                column = slice(place - first, place - first + 1)
+                lost[place] = (layer.keys[:, :, column].clone(), layer.values[:, :, column].clone())
 
     def crop(self, length: int) -> None:
         """Keep the first ``length`` positions; a pass that broke off half-way is tidied up too.

@@ -615,6 +615,63 @@ def test_a_row_without_a_token_left_is_an_error(tiny: Any, inputs: dict[str, Ten
     )
 
 
+@pytest.mark.parametrize("kind", [None, "static"])
+@pytest.mark.parametrize("name", ["llava", "gemma3", "qwen2_vl", "aya_vision"])
+def test_reading_anew_makes_the_cache_clean(name: str, kind: str | None) -> None:
+    """After a span under Eq. 4, one pass without it does what a replay does, up to rounding."""
+    family = build(name)
+    options = {**RECORDS, "max_new_tokens": STEPS, "cache_implementation": kind}
+    guide = HeadGuided(3.0, range(4))
+    anatomy = Anatomy.of(family.model)
+    tap = AttentionTap(
+        anatomy, family.image, prompt_mask=family.inputs["attention_mask"], intervention=guide
+    )
+    clean, replayed = (ResumableGeneration(family.model, family.inputs, options) for _ in range(2))
+    prompt = clean.prompt_length
+    with tap:
+        for generation in (clean, replayed):
+            guide.alpha = 0.0
+            generation.advance(_at(prompt + 3))
+            guide.alpha = 3.0
+            generation.advance(_at(prompt + 9))
+            guide.alpha = 0.0
+            if generation is clean:
+                generation.reread(prompt + 3)
+                generation.advance()
+                # A static window gives back what the long pass pushed out.
+                generation.advance(force=generation.rollback(prompt + 7))
+            else:
+                generation.advance(force=generation.rollback(prompt + 3))
+    ours: Any = clean.output
+    theirs: Any = replayed.output
+    assert torch.equal(ours.sequences, theirs.sequences)
+    for one, other in zip(ours.logits[7:], theirs.logits[7:], strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
+    for one, other in zip(ours.past_key_values.layers, theirs.past_key_values.layers, strict=True):
+        width = min(one.keys.shape[2], other.keys.shape[2])
+        torch.testing.assert_close(one.keys[:, :, -width:], other.keys[:, :, -width:])
+
+
+def test_a_fault_while_reading_anew_is_made_up_for(tiny: Any, inputs: dict[str, Tensor]) -> None:
+    """The pass that broke is taken again, from as far back, whether or not more is taken back."""
+    options = {"max_new_tokens": STEPS, "eos_token_id": None}
+    plain = tiny[0].generate(**inputs, **options)
+    for back in (0, 1, 5):
+        generation = ResumableGeneration(tiny[0], inputs, options)
+        prompt = generation.prompt_length
+        generation.advance(_at(prompt + 8))
+        generation.reread(prompt + 5)
+        fault = _Fault(RuntimeError("out of memory"), at=prompt + 8)
+        layer = tiny[0].model.language_model.layers[3]
+        hook = layer.register_forward_pre_hook(lambda *_, fault=fault: fault.strike(fault.at))
+        with pytest.raises(RuntimeError, match="out of memory"):
+            generation.advance()
+        hook.remove()
+        generation.rollback(prompt + 8 - back)
+        generation.advance()
+        assert torch.equal(generation.sequences, plain)
+
+
 # --- sampling -----------------------------------------------------------------------------------
 
 
@@ -881,6 +938,9 @@ def test_lengths_and_tokens_must_fit(tiny: Any, inputs: dict[str, Tensor]) -> No
     for length in (prompt - 1, prompt + 3):
         with pytest.raises(ValueError, match=f"was: {length}"):
             generation.rollback(length)
+    for length in (prompt, prompt + 3):
+        with pytest.raises(ValueError, match=f"was: {length}"):
+            generation.reread(length)
     for force in (torch.zeros(2, 1, dtype=torch.int64), torch.zeros(3, 1), torch.zeros(3).long()):
         with pytest.raises(ValueError, match="force must be int64"):
             generation.advance(force=force)
@@ -892,6 +952,15 @@ def test_lengths_and_tokens_must_fit(tiny: Any, inputs: dict[str, Tensor]) -> No
         Ban(0, frozenset({1}), 5, 5)
     with pytest.raises(ValueError, match="token ids of at least 0"):
         Ban(0, frozenset(), 0, 5)
+
+
+def test_a_model_that_hands_generation_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another model decodes, its cache is not seen; the error says which to take."""
+    family = build("llava")
+    monkeypatch.setattr(family.model, "generate", build("llava").model.generate)
+    generation = ResumableGeneration(family.model, family.inputs, {"max_new_tokens": 2})
+    with pytest.raises(RollbackError, match="runs another one inside"):
+        generation.advance()
 
 
 def test_callbacks_may_not_move_what_calls_them(tiny: Any, inputs: dict[str, Tensor]) -> None:
