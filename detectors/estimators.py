@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from threadpoolctl import threadpool_limits
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -59,12 +60,12 @@ class MentionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"and hallucinated), had {kinds}. Collect more captions until both occur."
             )
         rows = len(labels)
-        self._fit(
-            data,
-            labels.astype(np.int64),
-            groups=np.arange(rows) if groups is None else _column(groups, rows, "groups"),
-            strata=np.zeros(rows, np.int64) if strata is None else _column(strata, rows, "strata"),
-        )
+        images = np.arange(rows) if groups is None else _column(groups, rows, "groups")
+        places = np.zeros(rows, np.int64) if strata is None else _column(strata, rows, "strata")
+        # Fits are thousands of small products: a second thread gains little, and on busy cores
+        # threads that wait for one another make a fit many times slower.
+        with threadpool_limits(limits=1):
+            self._fit(data, labels.astype(np.int64), groups=images, strata=places)
         return self
 
     @abstractmethod

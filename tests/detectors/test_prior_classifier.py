@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from sightline.detectors.features import matrix
-from sightline.detectors.prior import TextPrior, prior_columns
+from sightline.detectors.prior import TextPrior
 from sightline.detectors.prior_classifier import PriorClassifier
 
 from .synthetic import OBJECTS, images, labels, mentions
@@ -14,8 +14,8 @@ def test_it_is_the_prior() -> None:
     """The same log-odds as the prior itself, from the features that every detector reads."""
     some, y, which = mentions(400), labels(400), images(400)
     values = matrix(some, ["position", "object"], OBJECTS)
-    columns = prior_columns(some, OBJECTS)
-    np.testing.assert_array_equal(values, columns)
+    codes = [OBJECTS.index(name) for name in some.object]
+    columns = np.column_stack([some.index, some.word, some.repeats, codes])
     expected = TextPrior().fit(columns, y, which).decision_function(columns)
     found = PriorClassifier().fit(values, y, groups=which).scores(values)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
