@@ -25,7 +25,8 @@ from spacy.language import Language
 from .events import Mention, Word
 from .inflection import irregular_singular
 from .lexicon import Lexicon
-from .tagger import NOUN_TAGS, SpacyTagger, Tagger, TreebankTagger
+from .pipeline import SpacyTagger
+from .tagger import NOUN_TAGS, Tagger, TreebankTagger
 from .words import split_words
 
 _ENDS: Final = frozenset(".!?…")

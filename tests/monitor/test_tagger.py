@@ -9,9 +9,9 @@ from importlib import resources
 import pytest
 import spacy
 from nltk.tag.perceptron import AveragedPerceptron
+from sightline.monitor.pipeline import SpacyTagger
 from sightline.monitor.tagger import (
     NOUN_TAGS,
-    SpacyTagger,
     Tagger,
     TagModel,
     TreebankTagger,
