@@ -54,9 +54,9 @@ class Continuation:
     ) -> None:
         prompt = input_ids(inputs)
         self._length = prompt.shape[1]
-        # return_dict_in_generate is no option that matters: it makes "no options" some options.
+        # No options at all would mean that generate may still be given some.
         self.known = DecodingOptions.of(
-            model, {"return_dict_in_generate": True, **options}, prompt_length=self._length
+            model, options or {"custom_generate": None}, prompt_length=self._length
         )
         self.config = _effective(model, options)
         self._refuse(inputs, options)

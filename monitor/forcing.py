@@ -61,26 +61,36 @@ class Forcing(LogitsProcessor):
     A forced token wins over a ban. Rows that are neither forced nor banned keep their scores, bit
     for bit. Under sampling, ``generate`` puts temperature, top-k and the like after all processors
     it is given: a forced token is the only one left and comes through them.
+
+    Args:
+        keep: keep the scores that are replaced.
+
+    Attributes:
+        bans: in force until others are set.
+        fill: a length, and what rows that ended before must have there: int64 ``[rows]``, -1 in
+            the others.
+        replaced: by position, which rows were forced (bool ``[rows, 1]``), and the scores before.
     """
 
-    def __init__(self) -> None:
-        self.tokens: Tensor | None = None
-        self.start = 0
+    def __init__(self, *, keep: bool = False) -> None:
         self.bans: tuple[Ban, ...] = ()
         self.fill: tuple[int, Tensor] | None = None
         self.replaced: dict[int, tuple[Tensor, Tensor]] = {}
+        self._keep = keep
+        self._tokens: Tensor | None = None
+        self._start = 0
         self._asked: list[bool] = []
 
     def force(self, tokens: Tensor | None, *, start: int) -> None:
         """Force ``tokens``, int64 ``[rows, n]`` with -1 where a row is free, from ``start`` on."""
-        self.tokens, self.start = tokens, start
+        self._tokens, self._start = tokens, start
         self._asked = [] if tokens is None else tokens.ge(0).any(dim=0).tolist()
 
     def pending(self, length: int) -> Tensor | None:
         """What is still to be forced past ``length``, int64 ``[rows, n]`` or ``None``."""
-        if self.tokens is None or self.start + self.tokens.shape[1] <= length:
+        if self._tokens is None or self._start + self._tokens.shape[1] <= length:
             return None
-        return self.tokens[:, max(length - self.start, 0) :]
+        return self._tokens[:, max(length - self._start, 0) :]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
         length = input_ids.shape[1]
@@ -92,16 +102,17 @@ class Forcing(LogitsProcessor):
         if tokens is None:
             return scores
         forced = tokens.ge(0)[:, None]
-        self.replaced[length] = (forced, given)
+        if self._keep:
+            self.replaced[length] = (forced, given)
         only = torch.full_like(scores, -torch.inf)
         only.scatter_(1, tokens.clamp(min=0)[:, None], 0.0)
         return torch.where(forced, only, scores)
 
     def _column(self, length: int) -> Tensor | None:
         """The tokens to force at a position, int64 ``[rows]`` with -1 where a row is free."""
-        index, column = length - self.start, None
-        if self.tokens is not None and 0 <= index < len(self._asked) and self._asked[index]:
-            column = self.tokens[:, index]
+        index, column = length - self._start, None
+        if self._tokens is not None and 0 <= index < len(self._asked) and self._asked[index]:
+            column = self._tokens[:, index]
         if self.fill is not None and self.fill[0] == length:
             filling = self.fill[1]
             column = filling if column is None else torch.where(filling.ge(0), filling, column)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,8 @@ from .continuation import Continuation
 from .draws import Draws
 from .finishing import OPEN, Finishing
 from .forcing import Ban, Forcing
+from .records import Records
 from .rollback import RewindableCache, RollbackError
-
-_RECORDS: Final = ("scores", "logits", "attentions", "hidden_states")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +102,7 @@ class ResumableGeneration:
         prompt = self._calls.prompt
         self._ids = prompt
         self._processors = tuple(options.get("logits_processor") or ())
-        self._forcing = Forcing()
+        self._forcing = Forcing(keep=bool(self._calls.config.output_scores))
         self._rules = Finishing(
             self._calls.config,
             own=tuple(options.get("stopping_criteria") or ()),
@@ -120,8 +119,7 @@ class ResumableGeneration:
         self._gate = _Gate(self._after_token, pads=self._rules.pads)
         self._cache: RewindableCache | None = None
         self._unread = OPEN  # the length from which the next pass reads more than the last token
-        self._records: dict[str, tuple[Any, ...]] = {}
-        self._recorded = prompt.shape[1]
+        self._records = Records(self._calls.config, first=prompt.shape[1])
         self._pause: Callable[[Step], bool] = _never
         self._before_pass: Callable[[Tensor], None] | None = None
         self._paused = False
@@ -158,11 +156,11 @@ class ResumableGeneration:
         """
         if not self._calls.config.return_dict_in_generate:
             return self._ids
-        self._check_records()
+        self._records.check(self.length)
         return GenerateDecoderOnlyOutput(
             sequences=cast(torch.LongTensor, self._ids),
             past_key_values=None if self._cache is None else self._cache.cache,
-            **{name: self._records.get(name) for name in _RECORDS},
+            **self._records.as_output(),
         )
 
     # --- forward and back -----------------------------------------------------------------------
@@ -191,11 +189,12 @@ class ResumableGeneration:
         Raises:
             ValueError: ``force`` or ``bans`` do not fit the batch.
             DeadEndError: bans left a row without any token to pick.
-            RollbackError: a segment broke off that had something to record: roll back first.
+            RollbackError: a segment broke off that had something to record: roll back first; or
+                the model hands generation on to another one.
         """
         if self._running:
             raise RollbackError("advance() must not be called from its own callbacks.")
-        self._check_records()
+        self._records.check(self.length)
         if force is not None:
             self._check_force(force)
             self._forcing.force(force.to(self._ids.device), start=self.length)
@@ -214,7 +213,13 @@ class ResumableGeneration:
         finally:
             self._running = False
             self._pause, self._before_pass = _never, None
-        self._record(output)
+        if self._cache is None:
+            self.rollback(self.prompt_length)
+            raise RollbackError(
+                f"{type(self._model).__name__}.generate() must run the model itself to be "
+                f"resumable, but runs another one inside. Build the generation on that one."
+            )
+        self._records.add(output, length=self.length, replaced=self._forcing.replaced)
         return "ended" if bool(self.ended.all()) else "paused"
 
     def rollback(self, length: int, *, seed: int | None = None) -> Tensor:
@@ -243,11 +248,7 @@ class ResumableGeneration:
         self._rules.cut(length)
         self._ended = self._rules.ended(length)
         self._draws.cut(length, seed=seed)
-        self._recorded = min(self._recorded, length)
-        self._records = {
-            name: values[: self._recorded - self.prompt_length]
-            for name, values in self._records.items()
-        }
+        self._records.cut(length)
         if length == self.prompt_length:
             self._cache, self._unread = None, OPEN
         elif self._cache is not None:
@@ -313,11 +314,6 @@ class ResumableGeneration:
                 logits_processor=[*self._processors, self._forcing],
                 stopping_criteria=[*self._rules.handed, self._gate],
             )
-        if self._cache is None:
-            raise RollbackError(
-                f"{type(model).__name__}.generate() must run the model itself to be resumable, but "
-                f"runs another one inside. Build the generation on that one."
-            )
         return output
 
     def _after_token(self, ids: Tensor, scores: tuple[Tensor, ...] | None) -> Tensor:
@@ -326,7 +322,7 @@ class ResumableGeneration:
             return torch.ones(len(ids), dtype=torch.bool, device=ids.device)
         length = ids.shape[1]
         if scores:
-            scores = (*self._records.get("scores", ()), *scores)
+            scores = (*self._records.scores, *scores)
         filling, ended = self._ended, self._rules.judge(ids, scores)
         self._ids, self._ended, self._unread = ids, ended, OPEN
         self._draws.enter(length)
@@ -364,44 +360,7 @@ class ResumableGeneration:
         finally:
             hook.remove()
 
-    def _record(self, output: GenerateDecoderOnlyOutput) -> None:
-        start, self._recorded = self._recorded, self.length
-        if not self._calls.config.return_dict_in_generate:
-            return
-        for name in _RECORDS:
-            values = getattr(output, name, None)
-            if values is None:
-                continue
-            if name == "scores":
-                values = tuple(
-                    self._unforced(values[index], start + index) for index in range(len(values))
-                )
-            self._records[name] = (*self._records.get(name, ()), *values)
-        self._forcing.replaced.clear()
-
-    def _unforced(self, scores: Tensor, position: int) -> Tensor:
-        if position not in self._forcing.replaced:
-            return scores
-        forced, given = self._forcing.replaced[position]
-        return torch.where(forced, given, scores)
-
     # --- what can go wrong ----------------------------------------------------------------------
-
-    def _check_records(self) -> None:
-        config = self._calls.config
-        recording = config.return_dict_in_generate and any(
-            (
-                config.output_scores,
-                config.output_logits,
-                config.output_attentions,
-                config.output_hidden_states,
-            )
-        )
-        if recording and self._recorded < self.length:
-            raise RollbackError(
-                f"The segment that broke off took its scores or logits with it. Call "
-                f"rollback({self._recorded}) first."
-            )
 
     def _check_force(self, force: Tensor) -> None:
         if force.ndim != 2 or len(force) != len(self._ids) or force.dtype != torch.int64:
