@@ -15,41 +15,38 @@ import numpy.typing as npt
 from scipy.interpolate import BSpline
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 Floats = npt.NDArray[np.float64]
 
 _DEGREE: Final = 3
-_FOLDS: Final = 5
 
 
 class TextPrior(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """Logistic regression on smooth curves of position and on each object's own rate.
+    """Logistic regression on smooth curves of position and on each object, fitted together.
 
     Every column but the object's becomes a cubic B-spline with knots at its quantiles, flat beyond
-    the values seen; curves may go up and down. An object's rate of hallucination is shrunk towards
-    the overall rate and enters as log-odds, cross-fitted so that a mention never tells its own
-    label; an object that was not seen counts as an average one.
+    the values seen; curves may go up and down. Each object has log-odds of its own, for what its
+    place in the caption does not explain, shrunk towards 0; one that was not seen has 0.
 
     Args:
         object_column: which column holds the object's code, any number per object; ``None`` if
             none does. Negative numbers count from the end.
         knots: of each curve, at least 2; fewer where a column has fewer values.
-        shrinkage: how many average mentions every object is taken to have had besides its own.
         C: inverse strength of the L2 penalty, as in scikit-learn's ``LogisticRegression``.
-        seed: of the folds.
+        object_scale: how freely the objects' log-odds move beside the curves; below 1 they are
+            shrunk more, which carries over better to other models' captions.
 
     Attributes:
         classes_: ``[2]``; the second is what a high score means (1, hallucinated).
         n_features_in_: number of columns.
         knots_: the knots of each curve, in the order of its columns.
-        coef_: float64, of all curves one after another, then of the object's log-odds.
+        coef_: float64, of all curves one after another.
         intercept_: float.
         codes_: float64 ``[objects]``, ascending: the codes seen.
-        code_log_odds_: float64 ``[objects]``: log-odds of each object less those of all.
+        code_log_odds_: float64 ``[objects]``: what each object adds to the log-odds.
     """
 
     classes_: npt.NDArray[Any]
@@ -60,28 +57,24 @@ class TextPrior(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         *,
         object_column: int | None = 3,
         knots: int = 6,
-        shrinkage: float = 10.0,
         C: float = 1.0,  # noqa: N803 - scikit-learn's own name
-        seed: int = 0,
+        object_scale: float = 0.4,
     ) -> None:
         self.object_column = object_column
         self.knots = knots
-        self.shrinkage = shrinkage
         self.C = C
-        self.seed = seed
+        self.object_scale = object_scale
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Self:  # noqa: N803
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:  # noqa: N803
         """Fit on labelled mentions.
 
         Args:
             X: ``[n, columns]``, finite; by default index, word, repeats and the object's code.
             y: ``[n]``, two labels, the greater one for hallucinated.
-            groups: ``[n]``, the image of each mention. With them no mention tells the rate of
-                another mention of its own image, whose label is often the same.
 
         Raises:
             ValueError: a parameter is out of range, ``X`` is not finite or lacks the object's
-                column, ``y`` has other than two labels, or there is only one image.
+                column, or ``y`` has other than two labels.
         """
         self._check()
         columns, y = self._validated(X, y)
@@ -101,19 +94,14 @@ class TextPrior(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.knots_ = tuple(
             _knots(values, self.knots) for at, values in enumerate(columns.T) if at != column
         )
-        parts = self._curves(columns, column)
-        self.codes_, self.code_log_odds_ = np.empty(0), np.empty(0)
-        if column is not None:
-            codes, truth = columns[:, column], labels.astype(float)
-            self.codes_, self.code_log_odds_ = self._rates(codes, truth)
-            out_of_fold = np.zeros(len(codes))
-            for rest, held in self._folds(len(codes), groups):
-                known, odds = self._rates(codes[rest], truth[rest])
-                out_of_fold[held] = _look_up(codes[held], known, odds)
-            parts.append(out_of_fold[:, None])
-        design = np.hstack(parts)
+        curves = self._curves(columns, column)
+        codes = np.empty(0) if column is None else columns[:, column]
+        self.codes_ = np.unique(codes)
+        named = codes[:, None] == self.codes_ if column is not None else np.empty((len(labels), 0))
+        design = np.hstack([curves, self.object_scale * named])
         model = LogisticRegression(C=self.C, max_iter=1000).fit(design, labels)
-        self.coef_ = model.coef_[0]
+        self.coef_, of_objects = np.split(model.coef_[0], [curves.shape[1]])
+        self.code_log_odds_ = self.object_scale * of_objects
         self.intercept_ = float(model.intercept_[0])
         return self
 
@@ -126,16 +114,11 @@ class TextPrior(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         check_is_fitted(self, "coef_")
         columns: Floats = self._validated(X, reset=False)
         column = self._column(columns)
-        parts = self._curves(columns, column)
+        # Summed term by term: BLAS rounds a row differently in batches of different size.
+        score = self.intercept_ + np.einsum("ij,j->i", self._curves(columns, column), self.coef_)
         if column is not None:
-            parts.append(_look_up(columns[:, column], self.codes_, self.code_log_odds_)[:, None])
-        score = np.full(len(columns), self.intercept_)
-        done = 0
-        for part in parts:
-            # Summed term by term: BLAS rounds a row differently in batches of different size.
-            score += np.einsum("ij,j->i", part, self.coef_[done : done + part.shape[1]])
-            done += part.shape[1]
-        return score
+            score += _look_up(columns[:, column], self.codes_, self.code_log_odds_)
+        return np.asarray(score)
 
     def predict_proba(self, X: npt.ArrayLike) -> Floats:  # noqa: N803
         """Probability of both labels, float64 ``[n, 2]``."""
@@ -195,7 +178,7 @@ class TextPrior(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         prior.codes_ = held["codes"].astype(float)
         prior.code_log_odds_ = held["code_log_odds"].astype(float)
         curves = prior.n_features_in_ - column.size
-        expected = sum(_width(knots) for knots in prior.knots_) + column.size
+        expected = sum(_width(knots) for knots in prior.knots_)
         if (
             len(counts) != curves
             or held["knots"].size != counts.sum()
@@ -221,8 +204,8 @@ class TextPrior(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def _check(self) -> None:
         rules = {
             "knots": (self.knots >= 2, "at least 2"),
-            "shrinkage": (0 < self.shrinkage < np.inf, "positive and finite"),
             "C": (self.C > 0, "positive"),
+            "object_scale": (0 < self.object_scale < np.inf, "positive and finite"),
         }
         for name, (holds, rule) in rules.items():
             if not holds:
@@ -240,34 +223,11 @@ class TextPrior(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             )
         return int(column % count)
 
-    def _curves(self, columns: Floats, column: int | None) -> list[Floats]:
+    def _curves(self, columns: Floats, column: int | None) -> Floats:
+        """All curves' basis functions side by side, ``[n, widths]``."""
         smooth = [values for at, values in enumerate(columns.T) if at != column]
-        return [_basis(values, knots) for values, knots in zip(smooth, self.knots_, strict=True)]
-
-    def _rates(self, codes: Floats, truth: Floats) -> tuple[Floats, Floats]:
-        """Each code and its shrunk log-odds, less those of all."""
-        known, which = np.unique(codes, return_inverse=True)
-        overall = (truth.sum() + 0.5) / (len(truth) + 1)
-        wrong = np.bincount(which, truth, len(known)) + self.shrinkage * overall
-        rate = wrong / (np.bincount(which, minlength=len(known)) + self.shrinkage)
-        return known, _logit(rate) - _logit(overall)
-
-    def _folds(self, count: int, groups: npt.ArrayLike | None) -> Any:
-        if groups is None:
-            folds = min(_FOLDS, count)
-            return KFold(folds, shuffle=True, random_state=self.seed).split(np.empty(count))
-        images = np.asarray(groups)
-        check_consistent_length(images, np.empty(count))
-        folds = min(_FOLDS, len(np.unique(images)))
-        if folds < 2:
-            raise ValueError("A prior needs mentions of at least 2 images, all are of one.")
-        split = GroupKFold(folds, shuffle=True, random_state=self.seed)
-        return split.split(np.empty(count), groups=images)
-
-
-def _logit(probability: npt.ArrayLike) -> Floats:
-    p = np.asarray(probability, dtype=float)
-    return np.asarray(np.log(p / (1 - p)))
+        bases = [_basis(values, knots) for values, knots in zip(smooth, self.knots_, strict=True)]
+        return np.hstack([np.empty((len(columns), 0)), *bases])
 
 
 def _knots(values: Floats, count: int) -> Floats:

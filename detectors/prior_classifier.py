@@ -27,8 +27,7 @@ class PriorClassifier(LogOddsClassifier):
 
     def _fit(self, X: Any, labels: Ints, *, groups: Ints, strata: Ints) -> None:  # noqa: N803
         prior = TextPrior(object_column=OBJECT if X.shape[1] > OBJECT else None)
-        # With a single image there are no folds by image; then each mention stands alone.
-        self.prior_ = prior.fit(X, labels, groups=groups if len(np.unique(groups)) > 1 else None)
+        self.prior_ = prior.fit(X, labels)
 
     def scores(self, X: Any) -> Floats:  # noqa: N803
         """Log-odds, float64 ``[n]``."""

@@ -41,9 +41,9 @@ def _captions(seed: int, images: int = 400) -> tuple[np.ndarray, np.ndarray, np.
 
 def test_it_learns_position_and_objects() -> None:
     """On new captions, position counts, and the object adds to it."""
-    x, y, images = _captions(0)
+    x, y, _ = _captions(0)
     new, truth, _ = _captions(1)
-    full = TextPrior().fit(x, y, groups=images)
+    full = TextPrior().fit(x, y)
     blind = TextPrior(object_column=None).fit(x[:, :3], y)
     with_objects = roc_auc_score(truth, full.decision_function(new))
     without = roc_auc_score(truth, blind.decision_function(new[:, :3]))
@@ -52,16 +52,17 @@ def test_it_learns_position_and_objects() -> None:
     assert full.predict_proba(new)[:, 1].mean() == pytest.approx(truth.mean(), abs=0.04)
 
 
-def test_a_mention_does_not_tell_its_own_label() -> None:
-    """Objects that occur in one image each say nothing, for the fit has held that image out."""
+def test_an_object_answers_only_for_what_its_place_does_not_explain() -> None:
+    """One that is always named late, and hallucinated as often as all that is, adds nothing."""
     rng = np.random.default_rng(0)
-    images = np.repeat(np.arange(200), 4)
-    y = np.repeat(rng.integers(0, 2, 200), 4)
-    x = np.column_stack([np.zeros((800, 3)), images]).astype(float)
-    prior = TextPrior().fit(x, y, groups=images)
-    leaking = TextPrior().fit(x, y)
-    assert abs(prior.coef_[-1]) < 1e-6
-    assert leaking.coef_[-1] > 1
+    late = rng.integers(0, 2, 8000)
+    code = np.where(late == 1, rng.integers(1, 3, 8000), 0)
+    y = rng.random(8000) < np.where(late == 1, 0.5, 0.05)
+    x = np.column_stack([6 * late, 60 * late, np.zeros(8000), code]).astype(float)
+    prior = TextPrior().fit(x, y)
+    assert abs(prior.code_log_odds_[2] - prior.code_log_odds_[1]) < 0.25
+    guilty = TextPrior().fit(x, np.where(code == 2, rng.random(8000) < 0.9, y))
+    assert guilty.code_log_odds_[2] > guilty.code_log_odds_[1] + 1
 
 
 def test_curves_are_smooth_and_flat_beyond_what_was_seen() -> None:
@@ -77,8 +78,8 @@ def test_curves_are_smooth_and_flat_beyond_what_was_seen() -> None:
 
 def test_an_unknown_object_is_an_average_one() -> None:
     """A code that was never seen leaves the score to position."""
-    x, y, images = _captions(0)
-    prior = TextPrior().fit(x, y, groups=images)
+    x, y, _ = _captions(0)
+    prior = TextPrior().fit(x, y)
     place = np.array([[2.0, 20.0, 0.0]])
     scores = [prior.decision_function(np.c_[place, [[code]]])[0] for code in (0, -1, 999, 12)]
     assert scores[1] == scores[2]
@@ -87,9 +88,9 @@ def test_an_unknown_object_is_an_average_one() -> None:
 
 def test_arrays_carry_everything() -> None:
     """What is read back from plain arrays scores the same, bit for bit."""
-    x, y, images = _captions(0)
+    x, y, _ = _captions(0)
     for prior, columns in (
-        (TextPrior().fit(x, y, groups=images), x),
+        (TextPrior().fit(x, y), x),
         (TextPrior(object_column=None).fit(x[:, :3], y), x[:, :3]),
         (TextPrior().fit(x * [0, 1, 1, 1], y), x),
     ):
@@ -118,12 +119,12 @@ def test_arrays_that_do_not_fit_are_refused(change: dict[str, Any], message: str
 
 
 def test_faulty_input_is_refused() -> None:
-    """One class, one image and a column that is not there are named."""
+    """One class, a scale of nothing and a column that is not there are named."""
     x, y, _ = _captions(0, 50)
     with pytest.raises(ValueError, match=r"all .* are of one class: 0"):
         TextPrior().fit(x, np.zeros(len(x)))
-    with pytest.raises(ValueError, match="at least 2 images"):
-        TextPrior().fit(x, y, groups=np.zeros(len(x)))
+    with pytest.raises(ValueError, match="object_scale must be positive and finite, was: 0"):
+        TextPrior(object_scale=0).fit(x, y)
     with pytest.raises(ValueError, match="one of the 3 columns"):
         TextPrior().fit(x[:, :3], y)
     with pytest.raises(ValueError, match="knots must be at least 2, was: 1"):

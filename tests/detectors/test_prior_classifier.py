@@ -16,7 +16,7 @@ def test_it_is_the_prior() -> None:
     values = matrix(some, ["position", "object"], OBJECTS)
     codes = [OBJECTS.index(name) for name in some.object]
     columns = np.column_stack([some.index, some.word, some.repeats, codes])
-    expected = TextPrior().fit(columns, y, which).decision_function(columns)
+    expected = TextPrior().fit(columns, y).decision_function(columns)
     found = PriorClassifier().fit(values, y, groups=which).scores(values)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
 
