@@ -49,11 +49,17 @@ def observed(pictures: list[Picture], tellings: list[Telling]) -> Observed:
 
 
 def test_checkpoint_is_small_and_complete() -> None:
-    """At most 8 MB of weights, the card, the figures and the threshold beside them."""
+    """At most 8 MB of weights; the card, the figures and the calibration beside them."""
     folder = small_model_folder()
     assert (folder / "model.safetensors").stat().st_size <= 8_000_000
     names = {path.name for path in folder.iterdir()}
-    assert {"README.md", "evaluation.json", "svar_threshold.json", "config.json"} <= names
+    assert {
+        "README.md",
+        "evaluation.json",
+        "svar_threshold.json",
+        "config.json",
+        "calibration",
+    } <= names
 
 
 def test_captions_are_in_the_regime(observed: Observed) -> None:
