@@ -38,7 +38,7 @@ _IRREGULAR_NOUNS: Final = {
     "busses": "bus",
     "calves": "calf",
     "children": "child",
-    "geese": "geese",  # never counted in the captions at hand
+    "geese": "geese",  # an adjective to the tagger, as "Chinese" is, and so never lemmatised
     "grandchildren": "grandchild",
     "knives": "knife",
     "men": "men",  # WordNet lists "men" itself (work force), as short as "man"
@@ -73,12 +73,13 @@ _NOT_LISTED: Final = _words(
 """Names of CHAIR that WordNet does not list, so that their plurals stay as they are."""
 
 _VERBS: Final = _words(
-    "baby backpack ball barge bear bed bench bicycle bike boat book bottle bow bowl buffalo "
-    "bull bus cab cake canoe cat chair clock cop couch cow crow cup doctor dog duck father "
-    "ferry foal fork goose groom gull guy horse hound jet kayak keyboard kid kite knife "
-    "lamb man microwave monitor mother motorcycle mouse officer parrot people phone plane "
-    "plate pony pup quail ram raven sandwich seat ship sink skateboard ski snowboard "
-    "soldier spoon stool sub surfboard swan table taxi telephone tie train truck yacht"
+    "baby backpack ball barge bear bed bench bicycle bike boat book bottle bow bowl buffalo bull "
+    "bulldog bus cab cake canoe cat chair clock cop couch cow crow cup doctor dog duck father "
+    "ferry foal fork fowl goose groom gull guy horse hound jet kayak keyboard kid kite knife "
+    "lamb man microwave monitor mother motorbike motorboat motorcycle mouse officer parrot "
+    "people phone plane plate pony pup purse quail ram raven sandwich seat ship sink skateboard "
+    "ski snowboard soldier spoon stool sub surfboard swan table taxi telephone tie train truck "
+    "yacht"
 )
 """Names of CHAIR that WordNet lists as verbs."""
 

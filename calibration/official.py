@@ -2,7 +2,8 @@
 
 The script (LisaAnne/Hallucination, in the form that OPERA and most papers since use: NLTK's
 ``word_tokenize``, ``pos_tag`` and ``WordNetLemmatizer``) needs three data packages that cannot be
-shipped. What they do to the words that CHAIR counts is reproduced by rule. Its quirks:
+shipped. Where they are installed they can be used (:mod:`.nltklemmas`); otherwise what they do to
+the words that CHAIR counts is reproduced by rule (:mod:`.lemmas`). The script's quirks:
 
 - words are lower-cased and lemmatised by part of speech, so participles count: a "seated" man is
   a chair, "skiing" is skis, a boat "tied" to the dock wears a tie;
@@ -18,18 +19,13 @@ Agreement with the script's own results is measured in ``tests/calibration/test_
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Final
 
-from nltk.tokenize import NLTKWordTokenizer
-
 from ..monitor.lexicon import Lexicon
-from ..monitor.tagger import TreebankTagger
-from .inflections import participles_of, plurals_of
+from .lemmas import BuiltIn, Lemmas
 from .objects import Labelled
 
 
@@ -52,12 +48,6 @@ _RENAMED: Final = {
     "toilet seat": "toilet",
 }
 _NEVER: Final = frozenset({"cheesecake", "iphone", "motor bike", "remote control", "toilet seat"})
-_POSSESSIVE: Final = _words("her his its my our their your")
-_BEFORE_NOUNS: Final = _POSSESSIVE | _words("a an any each every more no some the this time")
-_ADJECTIVES: Final = _words("daily downhill early friendly lively lonely ugly weekly")
-"""Adjectives to NLTK's tagger that ours takes for adverbs."""
-
-_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"')\]”’])\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +66,20 @@ class OfficialReading:
     places: tuple[int, ...]
 
 
-def read_officially(caption: str) -> OfficialReading:
-    """The object mentions of a caption as the official script finds them."""
+def read_officially(caption: str, *, lemmas: Lemmas | None = None) -> OfficialReading:
+    """The object mentions of a caption as the official script finds them.
+
+    Args:
+        caption: the text.
+        lemmas: how it is read: :func:`built_in`, the default, or the script's own
+            :class:`.nltklemmas.NltkLemmas`.
+    """
     names, pairs = _names(), _pairs()
-    lemmas = _lemmas(caption)
+    read = built_in() if lemmas is None else lemmas
     words: list[str] = []
     starts: list[int] = []
     skip = False
-    for start, (first, second) in enumerate(pairwise([*lemmas, ""])):
+    for start, (first, second) in enumerate(pairwise([*read(caption), ""])):
         if skip:
             skip = False
             continue
@@ -102,7 +98,13 @@ def read_officially(caption: str) -> OfficialReading:
     )
 
 
-def label_officially(text: str, truth: frozenset[str], *, ended: bool | None = True) -> Labelled:
+def label_officially(
+    text: str,
+    truth: frozenset[str],
+    *,
+    ended: bool | None = True,
+    lemmas: Lemmas | None = None,
+) -> Labelled:
     """Hold a caption against the truth as the official script does.
 
     The script's own truth also holds objects that people's captions of the image name; here it is
@@ -112,8 +114,9 @@ def label_officially(text: str, truth: frozenset[str], *, ended: bool | None = T
         text: the caption.
         truth: canonical COCO names of the objects in the image.
         ended: whether the caption came to an end by itself, if that is known.
+        lemmas: see :func:`read_officially`.
     """
-    read = read_officially(text)
+    read = read_officially(text, lemmas=lemmas)
     return Labelled(tuple(name for _, name in read.mentions), truth, read.words, ended)
 
 
@@ -133,65 +136,9 @@ def _pairs() -> dict[str, str]:
 
 
 @cache
-def _inflections() -> tuple[dict[str, str], dict[str, str]]:
-    """Plural -> lemma and participle -> lemma, of all names and of the words of all pairs."""
+def built_in() -> BuiltIn:
+    """The reading that needs no data, for all names and the words of all pairs."""
     words = {name for name in _names() if " " not in name}
     words |= {word for pair in _pairs() for word in pair.split()}
     words.remove("skis")  # a name, and a plural all the same
-    return plurals_of(words), participles_of(words)
-
-
-@cache
-def _tokenizer() -> NLTKWordTokenizer:
-    return NLTKWordTokenizer()
-
-
-def _lemmas(caption: str) -> list[str]:
-    plurals, participles = _inflections()
-    found: list[str] = []
-    for sentence in _SENTENCE.split(caption.lower()):
-        words: list[str] = _tokenizer().tokenize(sentence)
-        for place, word in enumerate(words):
-            if word in participles and _is_verb(words, place):
-                found.append(participles[word])
-            elif word in plurals and not _is_mistagged(words, place):
-                found.append(plurals[word])
-            else:
-                found.append(word)
-    return found
-
-
-def _is_verb(words: Sequence[str], place: int) -> bool:
-    """Whether NLTK's tagger takes a participle for a verb rather than a noun or adjective."""
-    word = words[place]
-    before = words[place - 1] if place else ""
-    after = words[place + 1] if place + 1 < len(words) else ""
-    if word == "potted":
-        return before == "and" or (place > 1 and words[place - 2] == "," and before != "a")
-    if word == "parking":
-        return before == "of"
-    if not word.endswith("ing"):
-        return True
-    if word.endswith("boarding") and before in _POSSESSIVE:
-        return True
-    if word == "skiing" and before in ("about", "for", "of") and after != ",":
-        return False  # a noun of its own in the Wall Street Journal
-    return before not in _BEFORE_NOUNS and not _is_adjective(words, place - 1)
-
-
-def _is_adjective(words: Sequence[str], place: int) -> bool:
-    if place < 0:
-        return False
-    if words[place] in _ADJECTIVES:
-        return True
-    tagger = TreebankTagger.packaged()
-    tags: list[str] = []
-    for end, after in enumerate(words[1 : place + 2], start=1):
-        tags.append(tagger.confirmed(words[:end], tags, after))
-    return tags[-1] == "ADJ"
-
-
-def _is_mistagged(words: Sequence[str], place: int) -> bool:
-    """Whether NLTK's tagger is known to take a plural for no noun, so that it stays as it is."""
-    after = words[place + 1] if place + 1 < len(words) else ""
-    return words[place] == "umbrellas" and after in ("as", "come", "suggests", ")")
+    return BuiltIn(frozenset(words))

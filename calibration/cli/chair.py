@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,14 +13,10 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.table import Table
-
     from ...monitor.lexicon import Lexicon
-    from ..captionfile import Caption, CaptionFile, Matched
-    from ..objects import Chair, Labelled
-
-FEW: Final = 30
-"""Below this many captions, intervals are said to be rough."""
+    from ..captionfile import Caption, Matched
+    from ..lemmas import Lemmas
+    from ..objects import Labelled
 
 SHOWN: Final = 8
 """How many of the objects made up are shown."""
@@ -35,6 +29,7 @@ Examples:
   sightline evaluate chair reports.jsonl --annotations instances_val2014.json
   sightline evaluate chair captions.jsonl --annotations objects.json --json | jq .figures
   sightline evaluate chair captions.jsonl --annotations instances_val2014.json --parity
+  sightline evaluate chair captions.jsonl --annotations objects.json --parity --reading nltk
 
 \b
 FILE, one JSON object a line:
@@ -71,6 +66,14 @@ Exit codes:
     "figures. COCO's objects only.",
 )
 @click.option(
+    "--reading",
+    type=click.Choice(["auto", "nltk", "built-in"]),
+    default="auto",
+    show_default=True,
+    help="What tells nouns from verbs for --parity: NLTK's data, as in the script, or rules that "
+    "come close. auto takes NLTK's where its data is installed; the output says which it was.",
+)
+@click.option(
     "--lexicon",
     metavar="NAME_OR_FILE",
     default="coco",
@@ -93,6 +96,7 @@ def chair(
     captions: Path,
     annotations: Path,
     parity: bool,
+    reading: str,
     lexicon: str,
     skip_unannotated: bool,
     details: Path | None,
@@ -105,12 +109,16 @@ def chair(
     from ..annotations import AnnotationError, Annotations
     from ..captionfile import CaptionError, CaptionFile, match
     from ..objects import chair as measure
+    from .chairsummary import figures, limitations, table
 
     if parity and lexicon != "coco":
         raise click.UsageError(
             f"--parity counts COCO's objects by the official list, --lexicon must be coco, was: "
             f"{lexicon}."
         )
+    if reading != "auto" and not parity:
+        raise click.UsageError(f"--reading {reading} is for --parity: give both or neither.")
+    lemmas = _lemmas(reading) if parity else None
     try:
         words = Lexicon.load(lexicon)
         file = CaptionFile.load(captions)
@@ -119,14 +127,14 @@ def chair(
     except (LexiconError, CaptionError, AnnotationError) as error:
         raise click.ClickException(str(error)) from error
     log = Console(stderr=True, highlight=False)
-    labelled = _label(matched.captions, None if parity else words, log)
+    labelled = _label(matched.captions, words if lemmas is None else lemmas, log)
     if details is not None:
         try:
             details.write_text(_details(matched, labelled), encoding="utf-8")
         except OSError as error:
             raise click.ClickException(f"{details} cannot be written: {error}") from error
     found, made_up = measure(labelled), _made_up(labelled)
-    notes = _limitations(file, matched, labelled, parity=parity)
+    notes = limitations(file, matched, labelled, lemmas=lemmas)
     if as_json:
         click.echo(
             json.dumps(
@@ -134,6 +142,7 @@ def chair(
                     "version": 1,
                     "kind": "chair",
                     "mode": "official" if parity else "sightline",
+                    "reading": None if lemmas is None else lemmas.name,
                     "lexicon": words.name,
                     "file": str(captions),
                     "annotations": {
@@ -147,7 +156,7 @@ def chair(
                         "failures": file.failures,
                         "unannotated": len(matched.unannotated),
                     },
-                    "figures": _figures(found),
+                    "figures": figures(found),
                     "made_up": dict(made_up),
                     "limitations": notes,
                 }
@@ -155,7 +164,7 @@ def chair(
         )
         return
     console = Console(highlight=False)
-    console.print(_table(found, parity=parity))
+    console.print(table(found, lemmas=lemmas))
     if made_up:
         most = ", ".join(f"{name} {count:,}" for name, count in made_up[:SHOWN])
         console.print(f"made up most: {most}", markup=False)
@@ -163,19 +172,34 @@ def chair(
         console.print(f"Note: {note}", style="yellow", markup=False)
 
 
+def _lemmas(reading: str) -> Lemmas:
+    """The official script's reading of captions, or the one that comes close."""
+    from ..nltklemmas import NltkDataError, NltkLemmas
+    from ..official import built_in
+
+    if reading != "built-in":
+        try:
+            return NltkLemmas.load()
+        except NltkDataError as error:
+            if reading == "nltk":
+                raise click.ClickException(str(error)) from error
+    return built_in()
+
+
 def _label(
-    captions: Sequence[tuple[Caption, frozenset[str]]], lexicon: Lexicon | None, log: Any
+    captions: Sequence[tuple[Caption, frozenset[str]]], how: Lexicon | Lemmas, log: Any
 ) -> list[Labelled]:
-    """Label all captions, officially without a lexicon."""
+    """Label all captions: by a lexicon as sightline does, or by lemmas as the script does."""
     from rich.progress import track
 
+    from ...monitor.lexicon import Lexicon
     from ..labelling import label
     from ..official import label_officially
 
     return [
-        label_officially(caption.text, truth, ended=caption.ended)
-        if lexicon is None
-        else label(caption.text, truth, lexicon, ended=caption.ended)
+        label(caption.text, truth, how, ended=caption.ended)
+        if isinstance(how, Lexicon)
+        else label_officially(caption.text, truth, ended=caption.ended, lemmas=how)
         for caption, truth in track(
             captions, "label", console=log, disable=not sys.stderr.isatty(), transient=True
         )
@@ -206,96 +230,3 @@ def _details(matched: Matched, labelled: Sequence[Labelled]) -> str:
         for (caption, _), one in zip(matched.captions, labelled, strict=True)
     )
     return "".join(json.dumps(row) + "\n" for row in rows)
-
-
-def _limitations(
-    file: CaptionFile, matched: Matched, labelled: Sequence[Labelled], *, parity: bool
-) -> list[str]:
-    """What a reader of the figures must know."""
-    from ..captionfile import lines_of
-
-    count = len(labelled)
-    empty = [caption for caption, _ in matched.captions if not caption.text.strip()]
-    notes = []
-    if count < FEW:
-        notes.append(f"Only {count} captions: the intervals are rough. Give at least {FEW}.")
-    if empty:
-        notes.append(
-            f"{len(empty)} of {count} captions are empty ({lines_of(empty)}). They count, without "
-            f"mentions: they lower CHAIR_S and recall."
-        )
-    if not any(one.mentions for one in labelled):
-        notes.append("No caption names an object. Is it the right lexicon (--lexicon)?")
-    if file.failures:
-        notes.append(f"{file.failures} images have no caption, for captioning failed: left out.")
-    if matched.unannotated:
-        notes.append(
-            f"{len(matched.unannotated)} captions of images without annotations "
-            f"({lines_of(matched.unannotated)}) are left out."
-        )
-    unknown = sum(one.ended is None for one in labelled)
-    if unknown:
-        notes.append(f"Of {unknown} captions nobody knows whether they were cut.")
-    if parity:
-        notes.append(
-            "The official script also takes for true what people's captions of an image name. If "
-            "the annotations are COCO's instances alone, CHAIR is higher here than published."
-        )
-    return notes
-
-
-_ROWS: Final = (
-    ("chair_s", "CHAIR_S", "captions that make something up"),
-    ("chair_i", "CHAIR_I, mentions", "mentions that are made up"),
-    ("chair_i_unique", "CHAIR_I, objects", "each object of a caption once"),
-    ("recall", "recall", "objects there that are named"),
-    ("precision", "precision", "objects named that are there"),
-    ("f1", "F1", "of recall and precision"),
-    ("rep_2", "Rep-2", "word pairs said before"),
-    ("dist_1", "Dist-1", "words new to their caption"),
-    ("truncated", "cut", "captions cut short"),
-)
-
-
-def _figures(found: Chair) -> dict[str, dict[str, float | None]]:
-    """All figures with their intervals; ``None`` where one is not defined."""
-    figures = {name: value for name, value in asdict(found).items() if isinstance(value, dict)}
-    ended = figures.pop("ended")
-    figures["truncated"] = {
-        "value": 1 - ended["value"],
-        "low": 1 - ended["high"],
-        "high": 1 - ended["low"],
-    }
-    return {
-        name: {key: value if math.isfinite(value) else None for key, value in figure.items()}
-        for name, figure in figures.items()
-    }
-
-
-def _table(found: Chair, *, parity: bool) -> Table:
-    from rich.table import Table
-
-    how = "as the official script counts" if parity else "as sightline counts"
-    table = Table(
-        title=f"{found.captions:,} captions, {how}",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-    )
-    table.add_column("figure")
-    table.add_column("value", justify="right")
-    table.add_column("95% interval", justify="right")
-    table.add_column("what it counts", style="dim")
-    figures = _figures(found)
-    for name, title, meaning in _ROWS:
-        shown = [figures[name][key] for key in ("value", "low", "high")]
-        percent = ["unknown" if value is None else f"{value:.1%}" for value in shown]
-        interval = "" if shown[1] is None else f"{percent[1]} - {percent[2]}"
-        style = "bold" if name.startswith("chair") else None
-        table.add_row(title, percent[0], interval, meaning, style=style)
-    for name, title in (("length", "words a caption"), ("mentions", "mentions a caption")):
-        figure = getattr(found, name)
-        table.add_row(title, f"{figure.value:.1f}", f"{figure.low:.1f} - {figure.high:.1f}", "")
-    return table

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from sightline.calibration.cli.chair import chair
 from sightline.calibration.cli.evaluate import evaluate
+from sightline.calibration.nltklemmas import NltkDataError, NltkLemmas
 
 CAPTIONS = Path(__file__).parents[4] / "shared" / "data" / "real_captions"
 
@@ -66,6 +68,42 @@ def test_parity_counts_otherwise(tmp_path: Path, annotations: Path) -> None:
     assert found["figures"]["chair_s"]["value"] == pytest.approx(2 / 3)
     assert found["figures"]["recall"]["value"] == pytest.approx(3 / 5)
     assert any("official script" in note for note in found["limitations"])
+
+
+def test_the_reading_is_said(
+    tmp_path: Path, annotations: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NLTK's data where it is, the rules with a note and the remedy where it is not."""
+    file = _file(tmp_path, *LINES)
+    given = (file, "--annotations", annotations, "--parity")
+    done = _run(*given, "--json", "--reading", "built-in")
+    found = json.loads(done.stdout)
+    assert found["reading"] == "built in"
+    assert any("nltk.downloader" in note for note in found["limitations"])
+    assert json.loads(_run(*given[:3], "--json").stdout)["reading"] is None
+
+    monkeypatch.setattr(NltkLemmas, "load", lambda: NltkLemmas(str.split, _nouns, _same))
+    found = json.loads(_run(*given, "--json").stdout)
+    assert found["reading"] == "nltk"
+    assert not any("nltk.downloader" in note for note in found["limitations"])
+    assert "read by NLTK" in _run(*given).stdout
+
+    def missing() -> NltkLemmas:
+        raise NltkDataError("install it")
+
+    monkeypatch.setattr(NltkLemmas, "load", missing)
+    assert json.loads(_run(*given, "--json").stdout)["reading"] == "built in"
+    refused = _run(*given, "--reading", "nltk")
+    assert (refused.exit_code, "install it" in refused.stderr) == (1, True)
+    assert _run(*given[:3], "--reading", "nltk").exit_code == 2
+
+
+def _nouns(words: Sequence[str]) -> list[tuple[str, str]]:
+    return [(word, "NN") for word in words]
+
+
+def _same(word: str, _: str) -> str:
+    return word
 
 
 def test_a_table_for_people(tmp_path: Path, annotations: Path) -> None:
