@@ -45,7 +45,8 @@ class _NoEven(LogitsProcessor):
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "penalty": {"repetition_penalty": 1.7, "no_repeat_ngram_size": 2},
-    "min_new_tokens": {"min_new_tokens": 7},
+    "min_new_tokens": {"min_new_tokens": 2},
+    "more new tokens": {"min_new_tokens": 7},
     "min_length": {"min_length": 40},
     "max_length": {"max_new_tokens": None, "max_length": 44},
     "default length": {"max_new_tokens": None},

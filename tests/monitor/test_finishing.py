@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from sightline.monitor.forcing import Ban
 from sightline.monitor.resumable import ResumableGeneration, Step
 from torch import Tensor
 from transformers import StoppingCriteria
@@ -85,6 +86,25 @@ def test_an_end_token_in_a_span_decoded_again_ends_the_row(
     assert generation.sequences[2, prompt + 2] == ends[0]
     assert generation.sequences[2, prompt + 3 :].eq(0).all()
     assert ended.all()
+
+
+def test_a_row_that_no_longer_ends_goes_on(
+    tiny: Any, inputs: dict[str, Tensor], ends: list[int]
+) -> None:
+    """Where a row had ended before it was taken back means nothing for what it says instead."""
+    options = {"max_new_tokens": STEPS, "eos_token_id": ends, "pad_token_id": 0}
+    generation = ResumableGeneration(tiny[0], inputs, options)
+    prompt = generation.prompt_length
+    generation.advance(at(prompt + 6))
+    assert generation.ended.tolist() == [True, False, False]
+    tail = generation.rollback(prompt + 2)
+    assert tail[0].ge(0).tolist() == [True, True, False, False]
+    assert tail[1:].ge(0).all()
+    ban = Ban(0, frozenset(ends), prompt, prompt + STEPS)
+    finish(generation, force=tail[:, :1], bans=[ban], pause=at(prompt + 6))
+    written = generation.sequences[0, prompt:]
+    assert len(written) > 6
+    assert not torch.isin(written[:6], torch.tensor([*ends, 0])).any()
 
 
 def test_the_length_limit_counts_from_the_prompt(tiny: Any, inputs: dict[str, Tensor]) -> None:

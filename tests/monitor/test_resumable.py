@@ -254,6 +254,26 @@ def test_reading_anew_makes_the_cache_clean(name: str, kind: str | None) -> None
         torch.testing.assert_close(one.keys[:, :, -width:], other.keys[:, :, -width:])
 
 
+def test_rows_are_read_anew_once(tiny: Any, inputs: dict[str, Tensor]) -> None:
+    """The pass after reread() covers the span; those that follow cover a token each."""
+    widths: list[int] = []
+
+    def note(module: Any, args: Any, kwargs: Any) -> None:
+        widths.append(kwargs["input_ids"].shape[1])
+
+    generation = ResumableGeneration(tiny[0], inputs, {"max_new_tokens": 9, "eos_token_id": None})
+    prompt = generation.prompt_length
+    generation.advance(at(prompt + 5))
+    generation.reread(prompt + 2)
+    hook = tiny[0].register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        generation.advance(at(prompt + 7))
+        generation.advance()
+    finally:
+        hook.remove()
+    assert widths == [4, 1, 1, 1]
+
+
 def test_the_order_within_a_step_is_as_documented(tiny: Any, inputs: dict[str, Tensor]) -> None:
     """before_pass, forward, user's processor, rules, pause; in every step of every segment."""
     calls: list[tuple[str, int]] = []
