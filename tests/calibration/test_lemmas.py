@@ -11,6 +11,7 @@ from sightline.calibration.official import built_in
     [
         ("Dogs, cups.", ["dog", ",", "cup", "."]),
         ("She pursed her lips.", ["she", "purse", "her", "lips", "."]),
+        ("Planing wood.", ["planing", "wood", "."]),
         ("They go motorbiking.", ["they", "go", "motorbike", "."]),
         ("The dogs sit.Cats too!", ["the", "dog", "sit.cats", "too", "!"]),
         ("", []),

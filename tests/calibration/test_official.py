@@ -112,7 +112,11 @@ def test_the_names_are_the_published_ones() -> None:
 @needs_captions
 @pytest.mark.parametrize("name", FILES)
 def test_the_official_mentions_of_real_captions(name: str) -> None:
-    """Mentions and hallucinations are the script's own for at least 99% of captions."""
+    """Mentions and hallucinations are the script's own for at least 99% of captions.
+
+    The built-in reading's few rules for single words were made on these captions. Without them, 981
+    of the 1,000 agree (95% interval 97.1% to 98.8%): what to expect at least of captions unseen.
+    """
     rows = _rows(name)
     same = 0
     for row in rows:
