@@ -31,7 +31,7 @@ class Finishing:
         config: all options of ``generate``.
         own: the user's stopping criteria. One of a type that ``generate`` makes itself takes the
             place of that, as it does there.
-        end: most tokens of a sequence, prompt included.
+        end: most tokens of a sequence, prompt included, whoever limits it.
         tokenizer: for stop strings.
         rows: how many rows there are.
         device: where the ids are.
@@ -59,8 +59,6 @@ class Finishing:
     ) -> None:
         kinds = {type(rule) for rule in own}
         rules: list[Any] = []
-        if MaxLengthCriteria not in kinds:
-            rules.append(MaxLengthCriteria(max_length=end))
         if config.max_time is not None and MaxTimeCriteria not in kinds:
             rules.append(MaxTimeCriteria(config.max_time, initial_timestamp=began))
         if config.stop_strings is not None and StopStringCriteria not in kinds:
@@ -72,7 +70,10 @@ class Finishing:
             rules.append(StopStringCriteria(tokenizer, config.stop_strings))
         if config.eos_token_id is not None and EosTokenCriteria not in kinds:
             rules.append(EosTokenCriteria(config.eos_token_id))
-        self._rules = StoppingCriteriaList([*rules, *own])
+        # The length is no matter of tensors, and the same whoever limits it.
+        self._end = end
+        rules += [rule for rule in own if type(rule) is not MaxLengthCriteria]
+        self._rules = StoppingCriteriaList(rules)
         self.handed = [rule for rule in own if type(rule) in (MaxLengthCriteria, EosTokenCriteria)]
         self.pads = any(hasattr(rule, "eos_token_id") for rule in self._rules)
         self.lengths = torch.full((rows,), OPEN, dtype=torch.int64, device=device)
@@ -84,8 +85,12 @@ class Finishing:
             Bool ``[rows]``: the rows that have ended.
         """
         length = ids.shape[1]
-        rules: Any = self._rules  # typed as if scores were one tensor; they are one per step
-        self.lengths = torch.where(rules(ids, scores), self.lengths.clamp(max=length), self.lengths)
+        here = self.lengths.clamp(max=length)
+        if self._rules:
+            rules: Any = self._rules  # typed as if scores were one tensor; they are one per step
+            self.lengths = torch.where(rules(ids, scores), here, self.lengths)
+        if length >= self._end:
+            self.lengths = here
         return self.ended(length)
 
     def ended(self, length: int) -> Tensor:
