@@ -103,6 +103,7 @@ class TextPrior(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.coef_, of_objects = np.split(model.coef_[0], [curves.shape[1]])
         self.code_log_odds_ = self.object_scale * of_objects
         self.intercept_ = float(model.intercept_[0])
+        self._splines = self._curves_of(self.coef_)
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> Floats:  # noqa: N803
@@ -112,13 +113,19 @@ class TextPrior(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             ValueError: ``X`` is not finite or has not as many columns as in ``fit``.
         """
         check_is_fitted(self, "coef_")
-        columns: Floats = self._validated(X, reset=False)
+        return self.log_odds(self._validated(X, reset=False))
+
+    def log_odds(self, columns: Floats) -> Floats:
+        """The same of columns that need no checking: what runs while a caption is decoded."""
         column = self._column(columns)
-        # Summed term by term: BLAS rounds a row differently in batches of different size.
-        score = self.intercept_ + np.einsum("ij,j->i", self._curves(columns, column), self.coef_)
+        score = np.full(len(columns), self.intercept_)
+        smooth = [values for at, values in enumerate(columns.T) if at != column]
+        for values, knots, spline in zip(smooth, self.knots_, self._splines, strict=True):
+            if spline is not None:
+                score += spline(np.clip(values, knots[0], knots[-1]))
         if column is not None:
             score += _look_up(columns[:, column], self.codes_, self.code_log_odds_)
-        return np.asarray(score)
+        return score
 
     def predict_proba(self, X: npt.ArrayLike) -> Floats:  # noqa: N803
         """Probability of both labels, float64 ``[n, 2]``."""
@@ -191,6 +198,7 @@ class TextPrior(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
                 f"The arrays of a prior must be finite and fit one another, their shapes are: "
                 f"{shapes}."
             )
+        prior._splines = prior._curves_of(prior.coef_)
         return prior
 
     def __sklearn_tags__(self) -> Tags:
@@ -223,6 +231,14 @@ class TextPrior(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             )
         return int(column % count)
 
+    def _curves_of(self, weights: Floats) -> tuple[BSpline | None, ...]:
+        """Each column's curve with its weights; ``None`` for a constant column."""
+        splits = np.split(weights, np.cumsum([_width(knots) for knots in self.knots_]))
+        return tuple(
+            BSpline(_padded(knots), mine, _degree(knots)) if len(mine) else None
+            for knots, mine in zip(self.knots_, splits, strict=False)
+        )
+
     def _curves(self, columns: Floats, column: int | None) -> Floats:
         """All curves' basis functions side by side, ``[n, widths]``."""
         smooth = [values for at, values in enumerate(columns.T) if at != column]
@@ -236,17 +252,24 @@ def _knots(values: Floats, count: int) -> Floats:
 
 def _width(knots: Floats) -> int:
     """How many basis functions a curve has."""
-    return 0 if len(knots) < 2 else len(knots) + min(_DEGREE, len(knots) - 1) - 1
+    return 0 if len(knots) < 2 else len(knots) + _degree(knots) - 1
+
+
+def _degree(knots: Floats) -> int:
+    return min(_DEGREE, len(knots) - 1)
+
+
+def _padded(knots: Floats) -> Floats:
+    degree = _degree(knots)
+    return np.pad(knots, degree, mode="edge")
 
 
 def _basis(values: Floats, knots: Floats) -> Floats:
     """Clamped B-splines at the values, ``[n, width]``; a constant column has none."""
     if len(knots) < 2:
         return np.empty((len(values), 0))
-    degree = min(_DEGREE, len(knots) - 1)
-    padded = np.r_[[knots[0]] * degree, knots, [knots[-1]] * degree]
     inside = np.clip(values, knots[0], knots[-1])
-    return np.asarray(BSpline.design_matrix(inside, padded, degree).toarray())
+    return np.asarray(BSpline.design_matrix(inside, _padded(knots), _degree(knots)).toarray())
 
 
 def _look_up(codes: Floats, known: Floats, log_odds: Floats) -> Floats:

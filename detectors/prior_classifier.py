@@ -31,4 +31,4 @@ class PriorClassifier(LogOddsClassifier):
 
     def scores(self, X: Any) -> Floats:  # noqa: N803
         """Log-odds, float64 ``[n]``."""
-        return self.prior_.decision_function(X) if len(X) else np.zeros(0)
+        return self.prior_.log_odds(np.asarray(X, dtype=np.float64))
