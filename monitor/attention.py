@@ -81,6 +81,8 @@ class AttentionTap:
             the batch does not fit ``image``.
     """
 
+    _hold = False  # see Reading
+
     def __init__(
         self,
         anatomy: Anatomy,
@@ -151,14 +153,7 @@ class AttentionTap:
         Raises:
             WatchError: if no pass was completed since the last call.
         """
-        reading = self._reading
-        if reading is None or not reading.complete:
-            raise WatchError(
-                f"take() must follow a complete forward pass of the watched model in this thread; "
-                f"{reading.seen if reading else 0} of {len(self.layers)} watched layers ran "
-                f"since the last take()."
-            )
-        self._reading = None
+        reading = self._latest()
         masses, patches = reading.finish()
         if patches is not None:
             self._recent.append(patches)
@@ -207,13 +202,25 @@ class AttentionTap:
             reading.observe(call, slot, guide)
         return output, weights
 
-    def expect(self, decoder: nn.Module, cached: int) -> None:
+    def expect(self, decoder: nn.Module, cache: Any) -> None:
         """Learn how many positions the coming pass of ``decoder`` finds in its cache.
 
         Keys alone do not tell: a sliding cache holds fewer, a static one has room for more.
         """
         if decoder is self._decoder:
-            self._cached = cached
+            self._cached = 0 if cache is None else int(cache.get_seq_length())
+
+    def _latest(self) -> Reading:
+        """The latest pass, once."""
+        reading = self._reading
+        if reading is None or not reading.complete:
+            raise WatchError(
+                f"take() must follow a complete forward pass of the watched model in this thread; "
+                f"{reading.seen if reading else 0} of {len(self.layers)} watched layers ran "
+                f"since the last take()."
+            )
+        self._reading = None
+        return reading
 
     def _begin_pass(self, query: Tensor, key: Tensor) -> Reading:
         length, cached = query.shape[2], self._cached
@@ -226,6 +233,7 @@ class AttentionTap:
             patches=self._recent.maxlen != 0,
             start=key.shape[2] - length if cached is None else cached,
             length=length,
+            hold=self._hold,
         )
         return self._reading
 
@@ -234,5 +242,4 @@ def _learn_cached(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, A
     """Forward pre-hook of the decoder. A plain function, so that a copied model copies no tap."""
     tap = interface.current()
     if isinstance(tap, AttentionTap) and "past_key_values" in kwargs:
-        cache = kwargs["past_key_values"]
-        tap.expect(decoder, 0 if cache is None else int(cache.get_seq_length()))
+        tap.expect(decoder, kwargs["past_key_values"])

@@ -25,18 +25,18 @@ class Frame:
 
     sight: Sight
     segments: Tensor  # float32 [batch, keys, segments]
-    rows: Tensor | None  # int64 [batch, rows], relative to the pass
-    patch_index: Tensor | None  # int64 [batch, 1, image tokens], 0 where there is none
-    patch_exists: Tensor | None  # float32 [batch, 1, image tokens]
     scaling: float | None
     softcap: float | None
-    room: int  # how many layers to read in one go
-    mask: object  # keeps the mask alive, so that its id stays its own
+    rows: Tensor | None = None  # int64 [batch, rows], relative to the pass
+    patch_index: Tensor | None = None  # int64 [batch, 1, image tokens], 0 where there is none
+    patch_exists: Tensor | None = None  # float32 [batch, 1, image tokens]
+    room: int = 1  # how many layers to read in one go
+    mask: object = None  # keeps the mask alive, so that its id stays its own
     slots: list[int] = field(default_factory=list)
     queries: list[Tensor] = field(default_factory=list)
     keys: list[Tensor] = field(default_factory=list)
 
-    def weights(self, sinks: Tensor | None, guide: Tensor | None) -> Tensor:
+    def weights(self, sinks: Tensor | None = None, guide: Tensor | None = None) -> Tensor:
         """Attention weights of the layers waiting: ``[layers, batch, heads, rows, keys]``.
 
         ``guide`` is Eq. 4's strength, ``[batch, 1, 1]``.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from .errors import WatchError
 from .frame import JOINED_BYTES, Frame
 from .intervention import HeadGuided
-from .rows import pick, sight
+from .rows import pick, shows_all, sight
 from .segments import Segments
 
 Rows = Literal["all"] | Tensor | None
@@ -30,6 +32,25 @@ class Call(NamedTuple):
     output: Tensor
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Postponed:
+    """A decoding step that can still be read when it is long over, given its layers' keys.
+
+    Attributes:
+        queries: ``[layers, batch, heads, dim]``, of the step's only row.
+        length: how many keys, from the first, the row could see.
+        mask: which of them it saw, ``[batch or 1, 1, 1, length]``; all if ``None``.
+        scaling: factor of the scores.
+        softcap: bound of the scores.
+    """
+
+    queries: Tensor
+    length: int
+    mask: Tensor | None
+    scaling: float | None
+    softcap: float | None
+
+
 class Reading:
     """What is known of a forward pass so far.
 
@@ -40,6 +61,7 @@ class Reading:
         patches: whether to keep the attention to each image token.
         start: position in the sequence of the pass's first query.
         length: queries in the pass.
+        hold: whether a decoding step is read in the end alone, however large its keys are.
     """
 
     def __init__(
@@ -51,6 +73,7 @@ class Reading:
         patches: bool,
         start: int,
         length: int,
+        hold: bool = False,
     ) -> None:
         self.seen = 0  # watched layers that ran
         self.intervened = False
@@ -65,7 +88,8 @@ class Reading:
         # that runs in one go costs a third of what it costs scattered between the model's layers.
         self._later = length == 1 and rows is None
         self._waiting: list[tuple[Call, int | None]] = []
-        self._room = 0
+        self._hold = hold
+        self._room: float = math.inf
         # Small results kept one by one between the large temporaries of a long prompt would break
         # up the heap: with glibc, 2,880 image tokens took a sixth more memory. They get one block.
         packed = length > 1
@@ -91,6 +115,35 @@ class Reading:
             patches = None if patches is None else patches.squeeze(2)
         return masses, patches
 
+    @torch.no_grad()
+    def postponed(self) -> tuple[Postponed, tuple[Tensor, ...]] | None:
+        """The whole step as it can be read later, and the keys of its layers.
+
+        Returns:
+            ``None`` unless all its layers wait and are alike: their keys are all positions of the
+            sequence, all heads see them by the same mask, and score them in the same way.
+        """
+        if len(self._waiting) != self._watched:
+            return None
+        calls = [call for call, _ in self._waiting]
+        first, total = calls[0], self._start + 1
+        if (
+            [slot for _, slot in self._waiting] != list(range(self._watched))
+            or first.key.shape[2] != total
+            or not shows_all(first.name, first.mask, first.options)
+            or any(_kind(call) != _kind(first) for call in calls[1:])
+        ):
+            return None
+        mask = first.mask if isinstance(first.mask, Tensor) else None
+        step = Postponed(
+            queries=torch.stack([call.query[:, :, 0] for call in calls]),
+            length=total,
+            mask=mask,
+            scaling=first.options.get("scaling"),
+            softcap=first.options.get("softcap"),
+        )
+        return step, tuple(call.key for call in calls)
+
     def observe(self, call: Call, slot: int | None, guide: HeadGuided | None) -> None:
         """Take in a layer that ran.
 
@@ -103,7 +156,7 @@ class Reading:
             self.seen += 1
         if guide is None and self._later:
             waiting = self._waiting
-            if not waiting:
+            if not waiting and not self._hold:
                 size = call.key.numel() * call.key.element_size()
                 self._room = JOINED_BYTES.get(call.key.device.type, 0) // size
             waiting.append((call, slot))
@@ -171,14 +224,12 @@ class Reading:
         return joined.transpose(0, 1)
 
     def _frame(self, call: Call) -> Frame:
-        query, key, options = call.query, call.key, call.options
-        window, scaling = options.get("sliding_window"), options.get("scaling")
-        softcap, shape = options.get("softcap"), key.shape
-        kind = (id(call.mask), query.shape, shape, key.device, window, scaling, softcap)
+        kind = _kind(call)
         frame = self._frames.get(kind)
         if frame is not None:
             return frame
-        batch, keys, device = shape[0], shape[2], key.device
+        query, key, options = call.query, call.key, call.options
+        batch, keys, device = key.shape[0], key.shape[2], key.device
         total = self._start + query.shape[2]
         # A sliding window keeps the latest keys only; a static cache has room to spare.
         offset = max(total - keys, 0)
@@ -209,8 +260,8 @@ class Reading:
             rows=None if isinstance(self._rows, str) else rows,
             patch_index=index,
             patch_exists=exists,
-            scaling=scaling,
-            softcap=softcap,
+            scaling=options.get("scaling"),
+            softcap=options.get("softcap"),
             room=room if self._rows is None else 1,
             mask=call.mask,
         )
@@ -232,6 +283,14 @@ class Reading:
                 f"{int(self._rows.max())}. Run the whole sequence in a single pass."
             )
         return rows.repeat_interleave(self._segments.repeats(batch), dim=0)
+
+
+def _kind(call: Call) -> tuple[object, ...]:
+    """Layers of one kind are one computation."""
+    query, key, get = call.query, call.key, call.options.get
+    window, sinks = get("sliding_window"), get("s_aux")
+    same = (id(call.mask), query.shape, key.shape, key.device, get("scaling"), get("softcap"))
+    return (*same, window, None if sinks is None else id(sinks))
 
 
 class _Parts:

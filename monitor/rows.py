@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_MASKED = torch.finfo(torch.float32).min / 2  # finite, so that a row without any key stays finite
+MASKED = torch.finfo(torch.float32).min / 2  # finite, so that a row without any key stays finite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +81,25 @@ def sight(
     return Sight(keys, _per_head(_additive(visible.unsqueeze(1)), query, key))
 
 
+def shows_all(name: str, mask: object, options: dict[str, Any]) -> bool:
+    """Whether a single row's sight is known from its mask alone, and is that of all heads."""
+    if name not in ("sdpa", "eager") or options.get("s_aux") is not None:
+        return False
+    return mask is None or (isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[1] == 1)
+
+
+def shown(mask: Tensor | None, keys: int, device: torch.device) -> Tensor:
+    """Additive ``[batch or 1, keys]``: what the last row that a dense mask is for may see."""
+    if mask is None:
+        return torch.zeros(1, keys, device=device)
+    return _dense_bias(mask, keys, None)[:, 0, 0]
+
+
+def sight_of(bias: Tensor, query: Tensor, key: Tensor) -> Sight:
+    """The sight of rows whose additive bias is known, ``[batch, rows, keys]``, for all heads."""
+    return Sight(bias.shape[2], _per_head(bias.unsqueeze(1), query, key))
+
+
 def raw_scores(query: Tensor, key: Tensor, scaling: float | None, softcap: float | None) -> Tensor:
     """Scaled scores before any mask, float32 ``[batch * kv heads, group * rows, keys]``.
 
@@ -140,8 +159,8 @@ def _dense_bias(mask: Tensor, keys: int, rows: Tensor | None) -> Tensor:
 
 def _additive(mask: Tensor) -> Tensor:
     if mask.dtype == torch.bool:
-        return torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, _MASKED)
-    return mask.float().clamp_min(_MASKED)
+        return torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, MASKED)
+    return mask.float().clamp_min(MASKED)
 
 
 def _per_head(bias: Tensor, query: Tensor, key: Tensor) -> Tensor:
