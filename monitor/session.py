@@ -167,7 +167,7 @@ class Monitor:
         self._lens = lens or (calibration is not None and calibration.lens)
         if self._lens:
             lens_parts(self.anatomy)  # a model without them is refused now
-        self._pipeline = spacy_pipeline
+        self.spacy_pipeline = spacy_pipeline
         self._detokenizer = Detokenizer(tokenizer)
         self._caption(0)  # reads taggers and lexicon now: nothing of it is left to the first token
 
@@ -347,7 +347,7 @@ class Monitor:
             row=row,
             stream=self._detokenizer.stream(row),
             words=WordSplitter(row),
-            nouns=NounSpotter(self.lexicon, tagger=self._pipeline, row=row),
+            nouns=NounSpotter(self.lexicon, tagger=self.spacy_pipeline, row=row),
             layers=self.layers,
             calibration=self.calibration,
         )
