@@ -18,11 +18,14 @@ from ..monitor.errors import ImageError, InputError, SightlineError
 from ..monitor.identity import identity
 from ..monitor.images import MAX_PIXELS, OpenedImage, find_images, open_image
 from ..monitor.options import DecodingOptions
+from ..monitor.recording import Recorder
 from ..monitor.session import Monitor
+from ..monitor.words import Detokenizer
 from .annotations import AnnotationError, Annotations
-from .collected import CaptionGatherer, CollectedCaption
+from .collected import CaptionGatherer, CollectedCaption, ImageFacts
 from .folder import TableFolder, by_number
 from .header import Share, TableHeader, TableInfo
+from .recorded import CaptionReader
 
 _TOO_MANY: Final = 3
 """So many images in a row that fail are not what is wrong."""
@@ -141,6 +144,12 @@ class Collector:
         # Without sampling, a caption that is written again after a stop is the same caption.
         self._options: dict[str, Any] = {"do_sample": False, "max_new_tokens": max_new_tokens}
         self._lens = lens
+        # Read when all is written, captions cost half; but the lens looks while the model runs, a
+        # spaCy pipeline sees other nouns, and stop strings must be seen coming.
+        known = DecodingOptions.of(monitor.model, self._options, prompt_length=0)
+        self._reader: CaptionReader | None = None
+        if not (lens or monitor.spacy_pipeline is not None or known.stop_strings):
+            self._reader = CaptionReader(Detokenizer(monitor.tokenizer), monitor.lexicon)
         self._failures = 0  # images that failed since one was captioned
 
     def header(self, share: Share) -> TableHeader:
@@ -248,29 +257,45 @@ class Collector:
     def _written(
         self, opened: Sequence[tuple[Source, OpenedImage]], inputs: BatchFeature
     ) -> list[CollectedCaption]:
-        gatherer = CaptionGatherer(len(opened))
-        model: Any = self._monitor.model  # a PreTrainedModel that generates has no type of its own
+        facts = [
+            ImageFacts(source.image_id, source.path.name, self._annotations.truth(source.image_id))
+            for source, _ in opened
+        ]
+        with torch.inference_mode():
+            if self._reader is None:
+                return self._listened(facts, inputs)
+            return self._recorded(facts, inputs, self._reader)
+
+    def _recorded(
+        self, images: Sequence[ImageFacts], inputs: BatchFeature, reader: CaptionReader
+    ) -> list[CollectedCaption]:
+        """Captions that are read when they are written: of most tokens nobody wants to know."""
+        monitor = self._monitor
+        model: Any = monitor.model  # a PreTrainedModel that generates has no type of its own
+        with Recorder(
+            model, monitor.anatomy, inputs, on_nonfinite=monitor.on_nonfinite, **self._options
+        ) as recorder:
+            sequences = model.generate(
+                **inputs, **self._options, logits_processor=[recorder.logits_processor]
+            )
+        return reader.captions(recorder, sequences, images, self._annotations.annotated)
+
+    def _listened(
+        self, images: Sequence[ImageFacts], inputs: BatchFeature
+    ) -> list[CollectedCaption]:
+        """Captions of what the monitor says while it watches, as it does in any generation."""
+        gatherer = CaptionGatherer(len(images))
+        model: Any = self._monitor.model
         # What Monitor.generate does, without the reports: nobody reads them here.
-        with (
-            torch.inference_mode(),
-            self._monitor.watch(inputs, on_event=gatherer.add, **self._options) as watch,
-        ):
+        with self._monitor.watch(inputs, on_event=gatherer.add, **self._options) as watch:
             model.generate(
                 **inputs,
                 **self._options,
                 logits_processor=[watch.logits_processor],
                 streamer=watch.streamer,
             )
-        return [
-            gatherer.caption(
-                row,
-                image_id=source.image_id,
-                file=source.path.name,
-                truth=self._annotations.truth(source.image_id),
-                annotated=self._annotations.annotated,
-            )
-            for row, (source, _) in enumerate(opened)
-        ]
+        annotated = self._annotations.annotated
+        return [gatherer.caption(row, image, annotated) for row, image in enumerate(images)]
 
     def _fail(self, source: Source, error: Exception) -> CollectedCaption:
         """The record of an image that failed, unless it is not the images that fail."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -61,6 +61,21 @@ class CollectedCaption:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What is known of an image before it is captioned.
+
+    Attributes:
+        image_id: as in the annotations.
+        file: name of the image file.
+        truth: canonical names of the objects in it.
+    """
+
+    image_id: str
+    file: str
+    truth: frozenset[str]
+
+
 def label(name: str, truth: Set[str], annotated: Set[str]) -> int | None:
     """CHAIR's rule: an object that the image does not hold is hallucinated (1).
 
@@ -113,16 +128,12 @@ class CaptionGatherer:
             case _:
                 pass
 
-    def caption(
-        self, row: int, *, image_id: str, file: str, truth: frozenset[str], annotated: Set[str]
-    ) -> CollectedCaption:
+    def caption(self, row: int, image: ImageFacts, annotated: Set[str]) -> CollectedCaption:
         """A finished caption.
 
         Args:
             row: its row in the batch.
-            image_id: as in the annotations.
-            file: name of the image file.
-            truth: canonical names of the objects in the image.
+            image: what it was made of.
             annotated: canonical names of all objects that the annotators looked for.
 
         Raises:
@@ -130,21 +141,59 @@ class CaptionGatherer:
         """
         found = self._rows[row]
         if found.end is None:
-            raise ValueError(f"A caption must have ended, that of {file} did not.")
-        return CollectedCaption(
-            image_id=image_id,
-            file=file,
-            truth=tuple(sorted(truth)),
+            raise ValueError(f"A caption must have ended, that of {image.file} did not.")
+        return collect(
+            image,
+            found.mentions,
+            found.observer,
+            annotated=annotated,
             text=found.end.text,
-            mentions=tuple(
-                _labelled(mention, mention.object, found.observer, truth, annotated)
-                for mention in found.mentions
-                if mention.object is not None
-            ),
             tokens=found.end.tokens,
             finish=found.end.reason,
             seconds=found.seconds,
         )
+
+
+def collect(
+    image: ImageFacts,
+    mentions: Iterable[Mention],
+    observer: MentionObserver,
+    *,
+    annotated: Set[str],
+    text: str,
+    tokens: int,
+    finish: Finish,
+    seconds: float,
+) -> CollectedCaption:
+    """A caption with its object mentions, labelled.
+
+    Args:
+        image: what it was made of.
+        mentions: its confirmed mentions; those that name no object are left out.
+        observer: was given its tokens, words and mentions.
+        annotated: canonical names of all objects that the annotators looked for.
+        text: the caption.
+        tokens: generated tokens, the end token included.
+        finish: why it ended.
+        seconds: from the start of its batch to its end.
+
+    Raises:
+        ValueError: an object was mentioned without evidence.
+    """
+    return CollectedCaption(
+        image_id=image.image_id,
+        file=image.file,
+        truth=tuple(sorted(image.truth)),
+        text=text,
+        mentions=tuple(
+            _labelled(mention, mention.object, observer, image.truth, annotated)
+            for mention in mentions
+            if mention.object is not None
+        ),
+        tokens=tokens,
+        finish=finish,
+        seconds=seconds,
+    )
 
 
 def _labelled(

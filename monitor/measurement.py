@@ -64,18 +64,31 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Distribution:
+    """What a step's raw logits say, its token not picked yet; every tensor still on the device."""
+
+    log_probs: Tensor  # [rows, vocabulary]
+    entropy: Tensor  # [rows, 1]
+    top: Tensor  # [rows, 2], the two highest log-probabilities
+
+    def statistics(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The columns of :attr:`Measurement.statistics`, once the tokens ``[rows]`` are known."""
+        tokens = tokens.to(self.log_probs.device)
+        return self.log_probs.gather(1, tokens[:, None]), self.entropy, self.top
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PendingStep:
     """A step whose token is not picked yet; every tensor still on the device."""
 
     attention: StepAttention
-    log_probs: Tensor  # [rows, vocabulary]
-    entropy: Tensor  # [rows, 1]
-    top: Tensor  # [rows, 2], the two highest log-probabilities
+    distribution: Distribution
     lens: LensStep | None
 
     def unusable(self) -> list[int]:
         """Rows without a usable distribution. Waits for the device."""
-        return [row for row, best in enumerate(self.top[:, 0].tolist()) if not math.isfinite(best)]
+        best = self.distribution.top[:, 0].tolist()
+        return [row for row, value in enumerate(best) if not math.isfinite(value)]
 
 
 class StepMeter:
@@ -129,6 +142,16 @@ class StepMeter:
         Raises:
             WatchError: not exactly one forward pass with logits happened since the last call.
         """
+        distribution = self.distribution()
+        lens = None if self._lens is None else self._lens.take()
+        return PendingStep(self._tap.take(), distribution, lens)
+
+    def distribution(self) -> Distribution:
+        """What the logits of the latest forward pass say; the tap is not asked.
+
+        Raises:
+            WatchError: not exactly one forward pass with logits happened since the last call.
+        """
         passes, logits = self._passes, self._logits
         self._passes, self._logits = 0, None
         if passes != 1 or logits is None:
@@ -137,14 +160,11 @@ class StepMeter:
                 f"thread, but there were {passes}. Assisted decoding, guidance and chunked prefill "
                 f"cannot be watched, nor models whose generate() calls an inner model's."
             )
-        attention = self._tap.take()
         log_probs = logits.float().log_softmax(dim=-1)
-        return PendingStep(
-            attention=attention,
+        return Distribution(
             log_probs=log_probs,
             entropy=torch.special.entr(log_probs.exp()).sum(dim=-1, keepdim=True),
             top=log_probs.topk(2, dim=-1).values,
-            lens=None if self._lens is None else self._lens.take(),
         )
 
     @staticmethod
@@ -155,9 +175,8 @@ class StepMeter:
             step: from :meth:`measure`.
             tokens: int64 ``[rows]``, the picked tokens, on the host.
         """
-        masses, device = step.attention.masses, step.log_probs.device
-        log_prob = step.log_probs.gather(1, tokens.to(device)[:, None])
-        parts = [masses.flatten(1).to(device), log_prob, step.entropy, step.top]
+        masses, device = step.attention.masses, step.distribution.top.device
+        parts = [masses.flatten(1).to(device), *step.distribution.statistics(tokens)]
         if step.lens is not None:
             parts.append(step.lens.of(tokens).to(device))
         host = torch.cat(parts, dim=1).cpu().numpy()

@@ -16,6 +16,7 @@ from sightline.calibration.scenes.coco import export
 from sightline.calibration.scenes.seeds import seeds
 from sightline.calibration.table import CalibrationTable
 from sightline.monitor.cli.main import main
+from sightline.monitor.recording import Recorder
 from sightline.monitor.session import Monitor
 
 IMAGES = 6
@@ -189,15 +190,15 @@ def test_interrupted_it_says_how_to_go_on(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C keeps what is finished; the exit code is 130."""
-    real, calls = Monitor.watch, []
+    real, calls = Recorder.transcripts, []
 
-    def watch(self: Monitor, *arguments: Any, **options: Any) -> Any:
+    def transcripts(self: Recorder, sequences: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(self, *arguments, **options)
+        return real(self, sequences)
 
-    monkeypatch.setattr(Monitor, "watch", watch)
+    monkeypatch.setattr(Recorder, "transcripts", transcripts)
     result = call("--out", tmp_path / "t")
     assert result.exit_code == 130
     assert "The same command continues" in " ".join(result.stderr.split())
