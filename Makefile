@@ -41,5 +41,8 @@ bench:           ## Measure what watching costs; writes results beside the scrip
 	$(PYTHON) -m tests.benchmarks.bench_decode --shape small
 	$(PYTHON) -m tests.benchmarks.bench_pair --shape small
 	$(PYTHON) -m tests.benchmarks.bench_pair --shape 0.7b --tokens 24
+	$(PYTHON) -m tests.benchmarks.bench_detectors
+	$(PYTHON) -m tests.benchmarks.bench_labelling
+	$(PYTHON) -m tests.benchmarks.bench_collect
 
 check: lint types test  ## What must pass before a commit.
