@@ -243,9 +243,16 @@ def _write_text(path: Path, text: str) -> None:
 def _write(path: Path, rows: Any, header: TableHeader) -> None:
     pa = arrow()
     rows = rows.replace_schema_metadata({FORMAT: header.kind})
+    # Words come again and again. A dictionary of numbers that never do takes time and room.
+    words = [field.name for field in rows.schema if pa.types.is_string(field.type)]
     with _drafted(path) as draft:
         pa.parquet.write_table(
-            rows, draft, compression="zstd", compression_level=1, write_page_checksum=True
+            rows,
+            draft,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=words,
+            write_page_checksum=True,
         )
 
 

@@ -58,21 +58,24 @@ class DeferredTap(AttentionTap):
     ) -> None:
         super().__init__(anatomy, image, prompt_mask=prompt_mask, layers=layers)
         self._heads = anatomy.num_heads
-        self._grows = False
         self._steps: list[Postponed | StepAttention] = []
-        self._keys: tuple[Tensor, ...] = ()
-        self._trusted = False
+        self._places = [getattr(module, "layer_idx", -1) for module in self._modules]
+        self._coming: Any = None  # the cache of the latest pass, if it is one that only grows
+        self._cache: Any = None  # that of the steps put off; nothing else may keep its keys, for
+        self._length = 0  # memory that is free again at once is what makes a growing cache fast
 
     def expect(self, decoder: nn.Module, cache: Any) -> None:
         """Learn what the coming pass of ``decoder`` finds in its cache, and of what kind it is."""
         super().expect(decoder, cache)
         if decoder is self._decoder:
             layers = getattr(cache, "layers", ())
-            self._grows = (
-                bool(layers)
+            grows = (
+                len(layers) > max(self._places)
+                and min(self._places) >= 0
                 and not getattr(cache, "offloading", False)
                 and all(type(layer) is DynamicLayer for layer in layers)
             )
+            self._coming = cache if grows else None
 
     @torch.no_grad()
     def keep(self) -> None:
@@ -82,10 +85,8 @@ class DeferredTap(AttentionTap):
             WatchError: if no pass was completed since the last call.
         """
         reading = self._latest()
-        later = reading.postponed() if self._grows else None
-        if later is not None and self._continue(later[1]):
-            self._steps.append(later[0])
-            self._keys = later[1]
+        later = reading.postponed() if self._coming is not None else None
+        if later is not None and self._put_off(*later):
             return
         self._settle()
         masses, _ = reading.finish()
@@ -106,27 +107,30 @@ class DeferredTap(AttentionTap):
             IndexError: there is no such step.
         """
         wanted: dict[int, list[int]] = {}  # by row, places in the result
-        found: dict[int, Tensor] = {}
+        places: list[int] = []
+        parts: list[Tensor] = []
         for place, (row, number) in enumerate(zip(rows, steps, strict=True)):
             step = self._steps[number]
             if isinstance(step, Postponed):
                 wanted.setdefault(row, []).append(place)
             else:
-                found[place] = step.masses[row]
+                places.append(place)
+                parts.append(step.masses[row : row + 1])
         for some in self._together(wanted):
-            places = [place for row in some for place in wanted[row]]
-            masses = self._recompute([rows[i] for i in places], [steps[i] for i in places])
-            found.update(zip(places, masses.unbind(), strict=True))
-        if not found:
+            now = [place for row in some for place in wanted[row]]
+            places += now
+            parts.append(self._recompute([rows[i] for i in now], [steps[i] for i in now]))
+        if not parts:
             return torch.empty(0, len(self.layers), self._heads, len(SEGMENTS))
-        device = found[0].device
-        return torch.stack([found[place].to(device) for place in range(len(found))])
+        joined = torch.cat([part.to(parts[0].device) for part in parts])
+        order = sorted(range(len(places)), key=places.__getitem__)
+        return joined[torch.tensor(order, device=joined.device)]
 
     def _together(self, wanted: dict[int, list[int]]) -> Iterator[list[int]]:
         """Rows whose steps are read in one go."""
         if not wanted:
             return
-        keys = self._keys[0]
+        keys = self._keys()[0]
         most = max(map(len, wanted.values()))
         each = 4 * self._heads * most * keys.shape[2]
         size = max(1, _BYTES.get(keys.device.type, _BYTES["cpu"]) // each)
@@ -149,7 +153,8 @@ class DeferredTap(AttentionTap):
         some = self._steps[numbers[0]]
         assert isinstance(some, Postponed)
         layers, _, heads, width = some.queries.shape
-        device, total = some.queries.device, self._keys[0].shape[2]
+        keys = self._keys()
+        device, total = some.queries.device, self._length
         shape = len(chosen), max(taken.values())
         queries = some.queries.new_zeros(layers, *shape, heads, width)
         bias = torch.full((*shape, total), MASKED, device=device)
@@ -160,11 +165,15 @@ class DeferredTap(AttentionTap):
             queries[:, place, slot] = step.queries[:, of]
             shows = shown(step.mask, step.length, device)
             bias[place, slot, : step.length] = shows[of] if len(shows) > 1 else shows
-        index = torch.tensor(chosen, device=device)
-        table = self._segments.table(self._keys[0].shape[0], total, device)[index, :total]
+        # Rows that are neighbours, as nearly always, are not copied.
+        near = chosen[-1] - chosen[0] == len(chosen) - 1
+        some_rows: slice | Tensor = torch.tensor(chosen, device=device)
+        if near:
+            some_rows = slice(chosen[0], chosen[-1] + 1)
+        table = self._segments.table(len(keys[0]), total, device)[some_rows, :total]
         read = []
-        for query, every in zip(queries.transpose(2, 3), self._keys, strict=True):
-            key = every if len(chosen) == len(every) else every[index]
+        for query, every in zip(queries.transpose(2, 3), keys, strict=True):
+            key = every[some_rows]
             frame = Frame(
                 sight=sight_of(bias, query, key),
                 segments=table,
@@ -177,29 +186,27 @@ class DeferredTap(AttentionTap):
         place, slot = torch.tensor(cells, device=device).unbind(1)
         return masses.permute(1, 3, 0, 2, 4)[place, slot]
 
-    def _continue(self, keys: tuple[Tensor, ...]) -> bool:
-        """Whether ``keys`` begin with those of the step before, if there is one."""
-        before = self._keys
-        if not before:
-            return True
-        if any(
-            new.shape[:2] != old.shape[:2] or new.shape[2] != old.shape[2] + 1
-            for new, old in zip(keys, before, strict=True)
-        ):
+    def _put_off(self, step: Postponed, keys: Sequence[Tensor]) -> bool:
+        """Whether the step can wait, because its cache keeps its very keys."""
+        held = self._coming.layers
+        if any(held[place].keys is not key for place, key in zip(self._places, keys, strict=True)):
             return False
-        if not self._trusted:
-            # Some model may turn its keys anew in every step; it would show in the first two.
-            self._trusted = all(
-                torch.equal(new[:, :, :-1], old) for new, old in zip(keys, before, strict=True)
-            )
-        return self._trusted
+        if self._cache is not self._coming or step.length != self._length + 1:
+            self._settle()
+        self._cache, self._length = self._coming, step.length
+        self._steps.append(step)
+        return True
+
+    def _keys(self) -> list[Tensor]:
+        """Each layer's keys of all steps that were put off."""
+        return [self._cache.layers[place].keys[:, :, : self._length] for place in self._places]
 
     def _settle(self) -> None:
         """Read all that was put off, while the keys for it are there."""
         later = [number for number, step in enumerate(self._steps) if isinstance(step, Postponed)]
-        batch = self._keys[0].shape[0] if self._keys else 0
-        masses = self.read([*range(batch)] * len(later), [n for n in later for _ in range(batch)])
-        for place, number in enumerate(later):
-            own = masses[place * batch : (place + 1) * batch]
-            self._steps[number] = StepAttention(self.layers, own, None, False)
-        self._keys = ()
+        if later:
+            batch = self._keys()[0].shape[0]
+            rows, steps = [*range(batch)] * len(later), [n for n in later for _ in range(batch)]
+            for number, masses in zip(later, self.read(rows, steps).split(batch), strict=True):
+                self._steps[number] = StepAttention(self.layers, masses, None, False)
+        self._cache = None

@@ -161,9 +161,11 @@ class StepMeter:
                 f"cannot be watched, nor models whose generate() calls an inner model's."
             )
         log_probs = logits.float().log_softmax(dim=-1)
+        # A token that cannot come adds nothing; 0 times minus infinity would be no number.
+        surprise = log_probs.clamp_min(torch.finfo(torch.float32).min)
         return Distribution(
             log_probs=log_probs,
-            entropy=torch.special.entr(log_probs.exp()).sum(dim=-1, keepdim=True),
+            entropy=-log_probs.exp().mul_(surprise).sum(dim=-1, keepdim=True),
             top=log_probs.topk(2, dim=-1).values,
         )
 

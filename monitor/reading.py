@@ -127,11 +127,12 @@ class Reading:
             return None
         calls = [call for call, _ in self._waiting]
         first, total = calls[0], self._start + 1
+        kind = _kind(first)
         if (
             [slot for _, slot in self._waiting] != list(range(self._watched))
             or first.key.shape[2] != total
             or not shows_all(first.name, first.mask, first.options)
-            or any(_kind(call) != _kind(first) for call in calls[1:])
+            or any(_kind(call) != kind for call in calls[1:])
         ):
             return None
         mask = first.mask if isinstance(first.mask, Tensor) else None
