@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from ..detectors.evidence import Evidence
@@ -28,6 +29,8 @@ class Caption:
         calibration: judges the mentions; without one they get their SVAR and are never flagged.
             One that reads the naming row is asked when that row is there, one token after the
             mention's first; where the caption ends before, it judges with what is known.
+        known: verdicts by mention that need not be asked for again, because the tokens that led
+            to them are the same.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Caption:
         nouns: NounSpotter,
         layers: LayerRange,
         calibration: Calibration | None = None,
+        known: Mapping[int, Verdict] = MappingProxyType({}),
     ) -> None:
         self.row = row
         self.ended = False
@@ -47,6 +51,7 @@ class Caption:
         self._nouns = nouns
         self._layers = layers
         self._calibration = calibration
+        self._known = known
         self._observer = MentionObserver()
         self._waiting: deque[Mention] = deque()
         self._tokens = 0
@@ -123,6 +128,8 @@ class Caption:
             yield self._verdict(self._waiting.popleft())
 
     def _verdict(self, mention: Mention) -> Verdict:
+        if mention.index in self._known:
+            return self._known[mention.index]
         known = self._observer.evidence(mention)
         value = None if known is None else svar_of(known.predicting, self._layers)
         if known is None or self._calibration is None:

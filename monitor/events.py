@@ -107,4 +107,81 @@ class End:
     reason: Literal["eos", "length", "stopped"]
 
 
-Event = Token | Word | Mention | Verdict | End
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One attempt to write a span again.
+
+    Attributes:
+        intervention: what was done differently.
+        text: what was written; unfinished where the attempt was given up.
+        score: the highest score of an object in it, judged without the intervention; ``None``
+            where none was judged.
+        tokens: decoded for it, those of its verification included.
+        result: ``passed``, or why it was not accepted.
+    """
+
+    intervention: str
+    text: str
+    score: float | None
+    tokens: int
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a policy did about a flagged span, once it is settled.
+
+    Attributes:
+        start: first token of the span.
+        end: the token after the last of what stands in the caption now; ``start`` where nothing
+            does.
+        offset: the character at which the span begins.
+        objects: the objects (or words) that were flagged.
+        old: the text that was flagged, as far as it was written by then.
+        new: what stands in its place.
+        old_score: the highest score in the old text.
+        new_score: the highest score in the new text, ``None`` where there is none.
+        intervention: what the new text was written under, ``None`` if it is not new.
+        trials: all attempts, in order.
+        extra_tokens: tokens that were decoded and are not in the caption.
+        milliseconds: from the flag to the outcome; in a batch, shared with other rows.
+        outcome: ``replaced``, ``kept`` (as it was, flagged), ``dropped`` or ``stopped``.
+        reason: why, in words.
+    """
+
+    row: int
+    start: int
+    end: int
+    offset: int
+    objects: tuple[str, ...]
+    old: str
+    new: str
+    old_score: float | None
+    new_score: float | None
+    intervention: str | None
+    trials: tuple[Trial, ...]
+    extra_tokens: int
+    milliseconds: float
+    outcome: Literal["replaced", "kept", "dropped", "stopped"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retract:
+    """Forget what was said of a row from here on; what stands in its place follows.
+
+    Attributes:
+        token: index of the first token that is void.
+        start: the text is void from this character on.
+        word: index of the first word that is void.
+        mention: index of the first mention that is void, its verdict with it.
+    """
+
+    row: int
+    token: int
+    start: int
+    word: int
+    mention: int
+
+
+Event = Token | Word | Mention | Verdict | End | Action | Retract

@@ -14,6 +14,7 @@ from .errors import InputError
 from .images import ImageInfo
 from .inputs import PromptBatch
 from .judging import Judge
+from .policy import Policy
 from .report import CalibrationSection, Header, ImageSection, LayersSection, ModelSection
 
 
@@ -27,6 +28,7 @@ def headers(
     tokenizer: Any,
     layers: LayerRange,
     judge: Judge | None,
+    policy: Policy | None = None,
 ) -> Iterator[Header]:
     """One header per prompt.
 
@@ -39,6 +41,7 @@ def headers(
         tokenizer: turns the prompt back into text.
         layers: what SVAR sums over.
         judge: what judges the mentions, and knows where it may be believed.
+        policy: what is to be done about flags, where one was given.
 
     Raises:
         InputError: ``images`` has another length than the batch.
@@ -68,6 +71,7 @@ def headers(
             settings=settings,
             layers=LayersSection(first=layers.first, last=layers.last, source=layers.source),
             calibration="uncalibrated" if judge is None else _section(judge, text, settings),
+            policy=None if policy is None else policy.to_json(),
         )
 
 

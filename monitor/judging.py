@@ -2,17 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from transformers import PreTrainedModel, ProcessorMixin
 
-from ..detectors.verdict import Calibration
+from ..detectors.mentions import MentionEvidence
+from ..detectors.verdict import Calibration, Judgement
 from .anatomy import Anatomy
 from .errors import ModelError
 from .identity import identity
 from .matching import caption_limits, model_limits
+
+ACTED: Final = (
+    "What is promised holds for flags that nothing follows from; here a policy acted on them, and "
+    "what is left was chosen by the same scores."
+)
+"""What must be said where a policy acts."""
+
+
+class Rethresholded:
+    """A calibration with another threshold, and so without its promise.
+
+    Args:
+        calibration: whose scores count; the rest of it is as it was.
+        threshold: the score from which a mention is flagged.
+    """
+
+    guarantee = None
+
+    def __init__(self, calibration: Calibration, threshold: float) -> None:
+        self.name = calibration.name
+        self.detector = calibration.detector
+        self.kind = calibration.kind
+        self.threshold: float | None = threshold
+        self.conditions = calibration.conditions
+        self.limits = calibration.limits if calibration.threshold is not None else ()
+        self.watched = calibration.watched
+        self.layers = calibration.layers
+        self.lens = calibration.lens
+        self.timing = calibration.timing
+        self.scope = calibration.scope
+        self._calibration = calibration
+        self._threshold = threshold
+
+    def judge(self, mentions: Sequence[MentionEvidence]) -> Sequence[Judgement]:
+        """The calibration's judgements, held against the other threshold."""
+        return [
+            replace(
+                one,
+                threshold=self._threshold,
+                flagged=one.score is not None and one.score >= self._threshold,
+            )
+            for one in self._calibration.judge(mentions)
+        ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +126,20 @@ class Judge:
             question=None if conditions is None else _written(processor, conditions.prompt),
             special=frozenset(tokenizer.get_added_vocab()),
         )
+
+    def under(self, *, threshold: float | None, acts: bool) -> Judge:
+        """The same judge under a policy.
+
+        Args:
+            threshold: the policy's own, if it has one.
+            acts: whether the policy changes what it flags.
+        """
+        judge = self
+        if threshold is not None:
+            judge = replace(judge, calibration=Rethresholded(judge.calibration, threshold))
+        if acts and judge.calibration.guarantee is not None:
+            judge = replace(judge, standing=(*judge.standing, ACTED))
+        return judge
 
     def limits(self, prompt: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """What must be said of the verdicts on one caption.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Annotated, Any, Final, Literal
 
@@ -16,7 +17,7 @@ from ..detectors.guarantee import Target
 from ..detectors.mentions import Timing
 from ..detectors.svar import LayerRange, Source, svar
 from ..detectors.verdict import Kind
-from .events import End, Event, Mention, Token, Verdict, Word
+from .events import Action, End, Event, Mention, Retract, Token, Verdict, Word
 
 VERSION: Final = 1
 
@@ -119,7 +120,9 @@ class MentionSection(_Section):
     score: Number = Field(description="High means hallucinated; null without a calibration.")
     threshold: Number
     flagged: bool
-    action: Literal["keep", "flag"]
+    action: Literal["keep", "flag", "redecode"] = Field(
+        description="redecode: written in place of something that was flagged."
+    )
     probability: Number = Field(
         default=None, description="Calibrated probability that the object is hallucinated, 0..1."
     )
@@ -129,6 +132,35 @@ class MentionSection(_Section):
     evidence: Number = Field(
         default=None, description="What the model's inside adds to that, likewise."
     )
+
+
+class TrialSection(_Section):
+    """One attempt to write a span again."""
+
+    intervention: str = Field(description="What was done differently.")
+    text: str = Field(description="What was written; unfinished where it was given up.")
+    score: Number = Field(description="Highest score of an object in it; null: none was judged.")
+    tokens: int = Field(description="Decoded for it, those of its verification included.")
+    result: str = Field(description="passed, or why it was not accepted.")
+
+
+class ActionSection(_Section):
+    """What a policy did about a flagged span."""
+
+    outcome: Literal["replaced", "kept", "dropped", "stopped"]
+    reason: str
+    start: int = Field(description="The character at which the span begins.")
+    first_token: int = Field(description="Index of its first token.")
+    end_token: int = Field(description="Index of the token after its last, as it stands now.")
+    objects: tuple[str, ...] = Field(description="What was flagged.")
+    old: str = Field(description="The flagged text, as far as it was written.")
+    new: str = Field(description="What stands in its place.")
+    old_score: Number
+    new_score: Number
+    intervention: str | None = Field(description="What the new text was written under.")
+    tries: tuple[TrialSection, ...]
+    extra_tokens: int = Field(description="Tokens decoded for it that are not in the caption.")
+    milliseconds: Number
 
 
 class TimingsSection(_Section):
@@ -153,6 +185,12 @@ class Report(_Section):
     text: str
     tokens: tuple[TokenSection, ...]
     mentions: tuple[MentionSection, ...]
+    policy: dict[str, JsonValue] | None = Field(
+        default=None, description="What was to be done about flags, where a policy was given."
+    )
+    actions: tuple[ActionSection, ...] = Field(
+        default=(), description="What was done about them, in order."
+    )
     finish: Literal["eos", "length", "stopped", "interrupted"] = Field(
         description="eos: by itself; length: cut; stopped: by a rule; interrupted: by an error."
     )
@@ -221,6 +259,7 @@ class Header(_Section):
     settings: dict[str, JsonValue] = Field(default_factory=dict)
     layers: LayersSection
     calibration: CalibrationSection | Literal["uncalibrated"] = "uncalibrated"
+    policy: dict[str, JsonValue] | None = None
 
 
 class ReportBuilder:
@@ -233,6 +272,7 @@ class ReportBuilder:
         self._tokens: list[Token] = []
         self._mentions: dict[int, Mention] = {}
         self._verdicts: dict[int, Verdict] = {}
+        self._actions: list[Action] = []
         self._end: End | None = None
 
     def add(self, event: Event) -> None:
@@ -248,8 +288,18 @@ class ReportBuilder:
                 self._verdicts[event.mention] = event
             case End():
                 self._end = event
+            case Action():
+                self._actions.append(event)
+            case Retract():
+                self._retract(event)
             case Mention() | Word():
                 pass
+
+    def _retract(self, event: Retract) -> None:
+        del self._tokens[event.token :]
+        self._mentions = {i: m for i, m in self._mentions.items() if i < event.mention}
+        self._verdicts = {i: v for i, v in self._verdicts.items() if i < event.mention}
+        self._end = None
 
     def report(self, *, first_token: float | None = None, total: float | None = None) -> Report:
         """The report of the events so far; the arguments are seconds, where they were measured."""
@@ -261,6 +311,7 @@ class ReportBuilder:
             text=text,
             tokens=tuple(self._token(token) for token in self._tokens),
             mentions=tuple(self._mention(m) for _, m in sorted(self._mentions.items())),
+            actions=tuple(map(_action, self._actions)),
             finish=finish,
             truncated=finish in ("length", "interrupted"),
             timings=TimingsSection(first_token=first_token, total=total),
@@ -294,11 +345,44 @@ class ReportBuilder:
             score=None if verdict is None else verdict.score,
             threshold=None if verdict is None else verdict.threshold,
             flagged=flagged,
-            action="flag" if flagged else "keep",
+            action=self._what_was_done(mention, flagged=flagged),
             probability=None if verdict is None else verdict.probability,
             prior=None if verdict is None else verdict.prior,
             evidence=None if verdict is None else verdict.evidence,
         )
+
+    def _what_was_done(
+        self, mention: Mention, *, flagged: bool
+    ) -> Literal["keep", "flag", "redecode"]:
+        if self._header.policy is not None and self._header.policy.get("act") == "observe":
+            return "keep"
+        if flagged:
+            return "flag"
+        place = mention.first_token
+        new = any(
+            action.outcome == "replaced" and action.start <= place < action.end
+            for action in self._actions
+        )
+        return "redecode" if new else "keep"
+
+
+def _action(action: Action) -> ActionSection:
+    return ActionSection(
+        outcome=action.outcome,
+        reason=action.reason,
+        start=action.offset,
+        first_token=action.start,
+        end_token=action.end,
+        objects=action.objects,
+        old=action.old,
+        new=action.new,
+        old_score=action.old_score,
+        new_score=action.new_score,
+        intervention=action.intervention,
+        tries=tuple(TrialSection(**asdict(trial)) for trial in action.trials),
+        extra_tokens=action.extra_tokens,
+        milliseconds=action.milliseconds,
+    )
 
 
 def fold(header: Header, events: Iterable[Event], *, row: int = 0) -> Report:

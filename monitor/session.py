@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -19,11 +20,12 @@ from ..detectors.verdict import Calibration
 from .anatomy import Anatomy
 from .attention import AttentionTap
 from .caption import Caption
-from .errors import ModelError
-from .events import Event
+from .errors import ModelError, OptionError
+from .events import Event, Verdict
 from .headers import headers
 from .images import ImageInfo
 from .inputs import input_ids, read_prompts
+from .intervention import HeadGuided
 from .judging import Judge
 from .layers import by_range, choose_layers
 from .lens import Lens, lens_parts
@@ -31,7 +33,10 @@ from .lexicon import Lexicon
 from .loading import load
 from .nouns import NounSpotter
 from .options import DecodingOptions
+from .policy import Policy
 from .prompts import DEFAULT_PROMPT, Images, prepare
+from .redecoding import Redecoding
+from .release import Show
 from .report import Report
 from .stream import EventStream
 from .watch import Watch
@@ -169,7 +174,8 @@ class Monitor:
             lens_parts(self.anatomy)  # a model without them is refused now
         self.spacy_pipeline = spacy_pipeline
         self._detokenizer = Detokenizer(tokenizer)
-        self._caption(0)  # reads taggers and lexicon now: nothing of it is left to the first token
+        # Taggers and lexicon are read now: nothing of it is left to the first token.
+        self._caption(0, self.calibration)
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -238,6 +244,7 @@ class Monitor:
         images: Sequence[ImageInfo | None] | None = None,
         on_event: Callable[[Event], None] | None = None,
         streamer: BaseStreamer | None = None,
+        policy: Policy | str | None = None,
         **options: Any,
     ) -> Watch:
         """A context manager around one call of the model's own ``generate``.
@@ -247,6 +254,8 @@ class Monitor:
             images: what reports say of each prompt's image; one entry per prompt.
             on_event: called with every event as it happens.
             streamer: another streamer that is to see what ours sees.
+            policy: ``"observe"``, ``"flag"``, or one with a threshold of its own. One that changes
+                captions is for :meth:`generate` and :meth:`stream`.
             options: the other arguments of ``generate``. They are recorded in the reports, and
                 those that cannot be watched are refused here, before decoding. Left out, a caption
                 that did not end by itself counts as cut by the length limit.
@@ -254,8 +263,16 @@ class Monitor:
         Raises:
             InputError: no ``input_ids``, a prompt without an image token, or one that is longer
                 than the model's context.
-            OptionError: see :class:`~sightline.monitor.options.DecodingOptions`.
+            OptionError: see :class:`~sightline.monitor.options.DecodingOptions`; and a policy that
+                acts, or that needs a calibration where there is none.
+            ValueError: there is no such policy.
         """
+        policy, judge = self._under(policy)
+        if policy is not None and policy.acts:
+            raise OptionError(
+                f"A watch only watches, it cannot act on flags, was asked to: {policy.act}. Use "
+                f"monitor.generate(policy=...) or monitor.stream(policy=...)."
+            )
         ids = input_ids(inputs)
         known = DecodingOptions.of(self.model, options, prompt_length=ids.shape[1])
         prompts = read_prompts(inputs, model=self.model, anatomy=self.anatomy, options=known)
@@ -281,10 +298,13 @@ class Monitor:
                     name=self.name,
                     tokenizer=self.tokenizer,
                     layers=self.layers,
-                    judge=self._judge,
+                    judge=judge,
+                    policy=policy,
                 )
             ),
-            caption=self._caption,
+            caption=partial(
+                self._caption, calibration=None if judge is None else judge.calibration
+            ),
             on_nonfinite=self.on_nonfinite,
             on_event=on_event,
             streamer=streamer,
@@ -296,6 +316,8 @@ class Monitor:
         images: Sequence[ImageInfo | None] | None = None,
         on_event: Callable[[Event], None] | None = None,
         streamer: BaseStreamer | None = None,
+        policy: Policy | str | None = None,
+        show: Show = "hold",
         **arguments: Any,
     ) -> Captions:
         """The model's ``generate``, watched; see :meth:`watch` for what is raised.
@@ -303,19 +325,45 @@ class Monitor:
         Args:
             images: what reports say of each prompt's image.
             on_event: called with every event as it happens.
-            streamer: another streamer that is to see the tokens.
+            streamer: another streamer that is to see the tokens; not under a policy that acts.
+            policy: what to do about flags: a :class:`~sightline.monitor.policy.Policy`, or the
+                name of one: ``observe``, ``flag`` (as without one), ``redecode``, ``drop``,
+                ``stop``.
+            show: under a policy that acts, whether events ``hold`` until what they tell will not be
+                taken back, or come ``live``, and are taken back by ``Retract`` events.
             arguments: inputs and options, as ``generate`` takes them.
         """
         inputs, options = _split(arguments)
-        watch = self.watch(inputs, images=images, on_event=on_event, streamer=streamer, **options)
+        if policy is not None and Policy.of(policy).acts:
+            run = self._redecoding(
+                inputs,
+                Policy.of(policy),
+                images=images,
+                on_event=on_event,
+                streamer=streamer,
+                show=show,
+                options=options,
+            )
+            with run:
+                output = run.run()
+            sequences = output if isinstance(output, Tensor) else output.sequences
+            return Captions(run.texts, run.reports, sequences, output)
+        watch = self.watch(
+            inputs, images=images, on_event=on_event, streamer=streamer, policy=policy, **options
+        )
         with watch:
             output = self._run(watch, arguments)
         sequences = output if isinstance(output, Tensor) else output.sequences
         return Captions(watch.texts, watch.reports, sequences, output)
 
     def stream(
-        self, *, images: Sequence[ImageInfo | None] | None = None, **arguments: Any
-    ) -> EventStream:
+        self,
+        *,
+        images: Sequence[ImageInfo | None] | None = None,
+        policy: Policy | str | None = None,
+        show: Show = "hold",
+        **arguments: Any,
+    ) -> EventStream[Watch] | EventStream[Redecoding]:
         """An iterator over the events of a watched ``generate``, while it runs in a thread.
 
         Bad input is refused here, by the call; see :meth:`watch`. Use it in a ``with`` block, or
@@ -323,12 +371,28 @@ class Monitor:
 
         Args:
             images: what reports say of each prompt's image.
+            policy: what to do about flags; see :meth:`generate`.
+            show: see :meth:`generate`.
             arguments: inputs and options, as ``generate`` takes them.
         """
         inputs, options = _split(arguments)
         streamer = options.pop("streamer", None)
-        make = partial(self.watch, inputs, images=images, streamer=streamer, **options)
-        make()  # refuse bad input now, and not in the thread
+        if policy is not None and Policy.of(policy).acts:
+            rewrite = partial(
+                self._redecoding,
+                inputs,
+                Policy.of(policy),
+                images=images,
+                streamer=streamer,
+                show=show,
+                options=options,
+            )
+            rewrite(on_event=None)  # refuse bad input now, and not in the thread
+            return EventStream(lambda sink: rewrite(on_event=sink), Redecoding.run)
+        make = partial(
+            self.watch, inputs, images=images, streamer=streamer, policy=policy, **options
+        )
+        make()
         return EventStream(
             lambda sink: make(on_event=sink), partial(self._run, arguments=arguments)
         )
@@ -342,14 +406,108 @@ class Monitor:
         model: Any = self.model  # a PreTrainedModel that generates, which has no type of its own
         return model.generate(**given, logits_processor=processors, streamer=watch.streamer)
 
-    def _caption(self, row: int) -> Caption:
+    def _under(self, policy: Policy | str | None) -> tuple[Policy | None, Judge | None]:
+        """A policy by its name, and the judge as it judges under it."""
+        if policy is None:
+            return None, self._judge
+        policy, judge = Policy.of(policy), self._judge
+        if judge is not None:
+            return policy, judge.under(threshold=policy.threshold, acts=policy.acts)
+        if policy.acts or policy.threshold is not None:
+            raise OptionError(
+                f"A policy needs verdicts to act on, but {self.name} has no calibration. Give the "
+                f"monitor one: Monitor(..., calibration=...)."
+            )
+        return policy, None
+
+    def _redecoding(
+        self,
+        inputs: Mapping[str, Any],
+        policy: Policy,
+        *,
+        images: Sequence[ImageInfo | None] | None,
+        on_event: Callable[[Event], None] | None,
+        streamer: BaseStreamer | None,
+        show: Show,
+        options: Mapping[str, Any],
+    ) -> Redecoding:
+        _, judge = self._under(policy)
+        assert judge is not None
+        if streamer is not None:
+            raise OptionError(
+                "A streamer cannot be told that a token was taken back, so none may be given under "
+                "a policy that acts. Use on_event=."
+            )
+        ids = input_ids(inputs)
+        known = DecodingOptions.of(self.model, options, prompt_length=ids.shape[1])
+        prompts = read_prompts(inputs, model=self.model, anatomy=self.anatomy, options=known)
+        image = prompts.image.to(self.model.device)
+        given = dict(options)
+        if known.stop_strings:
+            given.setdefault("tokenizer", self.tokenizer)
+        caption = partial(self._caption, calibration=judge.calibration)
+        return Redecoding(
+            model=self.model,
+            tap=AttentionTap(
+                self.anatomy,
+                image,
+                prompt_mask=prompts.real.to(self.model.device),
+                layers=self._watched,
+                patches=self._patches,
+                intervention=self._guide(policy),
+            ),
+            lens=Lens(self.anatomy, image, layers=self._watched) if self._lens else None,
+            inputs=inputs,
+            options=given,
+            known=known,
+            policy=policy,
+            headers=tuple(
+                headers(
+                    prompts,
+                    images=images,
+                    settings=known.settings,
+                    model=self.model,
+                    name=self.name,
+                    tokenizer=self.tokenizer,
+                    layers=self.layers,
+                    judge=judge,
+                    policy=policy,
+                )
+            ),
+            caption=caption,
+            on_nonfinite=self.on_nonfinite,
+            on_event=on_event,
+            show=show,
+        )
+
+    def _guide(self, policy: Policy) -> HeadGuided | None:
+        """Eq. 4 at strength 0, in the layers that the policy's tries want it in."""
+        guided = [one for one in policy.tries if one.alpha] if policy.act == "redecode" else []
+        if not guided:
+            return None
+        layers = guided[0].layers
+        wanted = self.anatomy.layers if layers is None else range(layers[0], layers[1] + 1)
+        try:
+            return HeadGuided(0.0, self.anatomy.known_layers(wanted))
+        except ValueError as error:
+            raise OptionError(f"The policy cannot act on this model: {error}") from error
+
+    def _caption(
+        self,
+        row: int,
+        calibration: Calibration | None,
+        *,
+        judged: bool = True,
+        known: Mapping[int, Verdict] = MappingProxyType({}),
+    ) -> Caption:
         return Caption(
             row=row,
             stream=self._detokenizer.stream(row),
             words=WordSplitter(row),
             nouns=NounSpotter(self.lexicon, tagger=self.spacy_pipeline, row=row),
             layers=self.layers,
-            calibration=self.calibration,
+            calibration=calibration if judged else None,
+            known=known,
         )
 
 

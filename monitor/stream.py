@@ -7,10 +7,39 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Generic, Protocol, TypeVar
 
 from .errors import WatchError
 from .events import Event
-from .watch import CancelledError, Watch
+from .report import Report
+from .watch import CancelledError
+
+
+class Watched(Protocol):
+    """What a stream has to know of a watched generation: to be opened around it, in its thread."""
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """One report per caption."""
+        ...
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The captions so far."""
+        ...
+
+    def cancel(self) -> None:
+        """Make the generation stop at its next step; from any thread."""
+        ...
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +49,19 @@ class _Done:
     error: BaseException | None
 
 
-class _Worker:
+W = TypeVar("W", bound=Watched)
+
+
+class _Worker(Generic[W]):
     """What runs in the thread. It does not know the stream, so that a dropped stream can go."""
 
     def __init__(
         self,
-        make_watch: Callable[[Callable[[Event], None]], Watch],
-        generate: Callable[[Watch], object],
+        make_watch: Callable[[Callable[[Event], None]], W],
+        generate: Callable[[W], object],
     ) -> None:
         self.events: queue.SimpleQueue[Event | _Done] = queue.SimpleQueue()
-        self.watch: Watch | None = None
+        self.watch: W | None = None
         self._make_watch = make_watch
         self._generate = generate
         self._cancelled = False
@@ -58,7 +90,7 @@ class _Worker:
                 self.watch.cancel()
 
 
-class EventStream(Iterator[Event]):
+class EventStream(Iterator[Event], Generic[W]):
     """Iterates over the events of one call of ``generate``, which runs in a background thread.
 
     The thread starts with the first ``next``. Whatever is raised in it is raised here, by the
@@ -73,14 +105,14 @@ class EventStream(Iterator[Event]):
 
     def __init__(
         self,
-        watch: Callable[[Callable[[Event], None]], Watch],
-        generate: Callable[[Watch], object],
+        watch: Callable[[Callable[[Event], None]], W],
+        generate: Callable[[W], object],
     ) -> None:
         self._worker = _Worker(watch, generate)
         self._thread: threading.Thread | None = None
         self._over = False
 
-    def __iter__(self) -> EventStream:
+    def __iter__(self) -> EventStream[W]:
         return self
 
     def __next__(self) -> Event:
@@ -98,7 +130,7 @@ class EventStream(Iterator[Event]):
             raise item.error
         raise StopIteration
 
-    def __enter__(self) -> EventStream:
+    def __enter__(self) -> EventStream[W]:
         return self
 
     def __exit__(
@@ -120,7 +152,7 @@ class EventStream(Iterator[Event]):
             self._thread.join()
 
     @property
-    def watch(self) -> Watch:
+    def watch(self) -> W:
         """The watch behind the stream: its reports and texts.
 
         Raises:
