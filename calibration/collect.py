@@ -144,7 +144,7 @@ class Collector:
         # Without sampling, a caption that is written again after a stop is the same caption.
         self._options: dict[str, Any] = {"do_sample": False, "max_new_tokens": max_new_tokens}
         self._lens = lens
-        # Read when all is written, captions cost half; but the lens looks while the model runs, a
+        # Read when all is written, captions cost a third; but the lens looks while the model runs, a
         # spaCy pipeline sees other nouns, and stop strings must be seen coming.
         known = DecodingOptions.of(monitor.model, self._options, prompt_length=0)
         self._reader: CaptionReader | None = None
