@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 if TYPE_CHECKING:
+    from ..policy import Policy
     from ..session import Monitor
     from .records import RecordFile
 
@@ -26,11 +28,15 @@ Examples:
   sightline caption photo.jpg --json | jq '.mentions[] | [.word, .probability, .flagged]'
   sightline caption photo.jpg --model llava-hf/llava-1.5-7b-hf --device cuda
   sightline caption photos/ --model my-model/ --calibration artifact/
+  sightline caption photo.jpg --policy redecode
+  sightline caption photos/ --policy stop --threshold 0.4 --json | jq '.actions'
 
 \b
 Output:
   On a terminal, the caption as it is written, its objects coloured by how likely they are made
   up, or, without a calibration, by attention to the image.
+  Under a policy that acts, it comes sentence by sentence, and nothing is ever taken back; below it
+  is what was done.
   In a pipe, or with --json, one JSON report a line. Progress and errors go to stderr.
   An image that fails has a line of its own ("kind": "failure") and does not stop the others.
 
@@ -73,6 +79,20 @@ Exit codes:
     "checkpoint's own folder.",
 )
 @click.option(
+    "--policy",
+    type=click.Choice(["observe", "flag", "redecode", "drop", "stop"]),
+    default="flag",
+    show_default=True,
+    help="What to do about flagged objects: nothing, say so, write the sentence again without "
+    "them, leave the sentence out, or end the caption before it.",
+)
+@click.option(
+    "--threshold",
+    type=float,
+    help="The score from which objects are flagged, in place of the calibration's, whose promise "
+    "is given up with it.",
+)
+@click.option(
     "--allow-other-model",
     is_flag=True,
     help="Use a calibration made on other weights; every report then says so.",
@@ -111,6 +131,8 @@ def caption(
     max_new_tokens: int,
     layers: str | None,
     calibration: Path | None,
+    policy: str,
+    threshold: float | None,
     allow_other_model: bool,
     lexicon: str | None,
     out: Path | None,
@@ -139,15 +161,17 @@ def caption(
                 record_file = stack.enter_context(RecordFile(out))
             except OSError as error:
                 raise click.ClickException(f"{out} cannot be written: {error}") from error
+        monitor = load_monitor(
+            model,
+            device=device,
+            layers=layers,
+            lexicon=lexicon,
+            calibration=calibration,
+            allow_other_model=allow_other_model,
+        )
         run = CaptionRun(
-            monitor=load_monitor(
-                model,
-                device=device,
-                layers=layers,
-                lexicon=lexicon,
-                calibration=calibration,
-                allow_other_model=allow_other_model,
-            ),
+            monitor=monitor,
+            policy=_policy(policy, threshold, monitor),
             prompt=DEFAULT_PROMPT if prompt is None else prompt,
             max_new_tokens=max_new_tokens,
             max_pixels=max_pixels or MAX_PIXELS,
@@ -156,6 +180,24 @@ def caption(
             log=Console(stderr=True, highlight=False),
         )
         ctx.exit(run.all(files, batch_size=batch_size))
+
+
+def _policy(name: str, threshold: float | None, monitor: Monitor) -> Policy | None:
+    """What the command line asks for; ``None`` where it asks for nothing but flags."""
+    from ..policy import Policy
+
+    if name == "flag" and threshold is None:
+        return None
+    try:
+        policy = replace(Policy.of(name), threshold=threshold)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--threshold") from error
+    if (policy.acts or threshold is not None) and monitor.calibration is None:
+        raise click.ClickException(
+            f"A policy needs verdicts to act on, but {monitor.name} has no calibration. Give one "
+            f"with --calibration, or leave --policy and --threshold out."
+        )
+    return policy
 
 
 def load_monitor(

@@ -12,11 +12,12 @@ from transformers import BatchFeature
 
 from ..errors import ImageError
 from ..images import ImageInfo, OpenedImage, open_image
+from ..policy import Policy
 from ..report import Failure, Report
 from ..session import Monitor
 from .calibration import Cautions, introduction
 from .records import RecordFile
-from .terminal import LiveCaption, harmless
+from .terminal import LiveCaption, harmless, told
 
 ALL: Final = 0
 NOTHING: Final = 1
@@ -35,6 +36,7 @@ class CaptionRun:
         record_file: open, where reports are appended; ``None`` to append them nowhere.
         console: a terminal that shows captions; ``None`` to print JSON lines on stdout.
         log: where progress goes.
+        policy: what to do about flags.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class CaptionRun:
         record_file: RecordFile | None,
         console: Console | None,
         log: Console,
+        policy: Policy | None = None,
     ) -> None:
         self._monitor = monitor
         self._prompt = prompt
@@ -55,6 +58,7 @@ class CaptionRun:
         self._record_file = record_file
         self._console = console
         self._log = log
+        self._policy = policy
         self._cautions = Cautions()
         self._done = 0
         self._failed = 0
@@ -126,21 +130,34 @@ class CaptionRun:
         inputs = self._monitor.prepare([one.image for one in batch], self._prompt)
         if self._console is not None and len(batch) == 1:
             return [self._show(self._console, inputs, infos[0])]
-        result = self._monitor.generate(**inputs, images=infos, max_new_tokens=self._max_new_tokens)
+        result = self._monitor.generate(
+            **inputs, images=infos, max_new_tokens=self._max_new_tokens, policy=self._policy
+        )
         if self._console is not None:
-            for info, text in zip(infos, result.texts, strict=True):
+            for info, report in zip(infos, result.reports, strict=True):
                 self._console.print(info.path, style="bold", markup=False)
-                self._console.print(harmless(text), highlight=False, markup=False)
+                self._console.print(harmless(report.text), highlight=False, markup=False)
+                self._tell(self._console, report)
         return result.reports
 
     def _show(self, console: Console, inputs: BatchFeature, info: ImageInfo) -> Report:
         console.print(info.path, style="bold", markup=False, highlight=False)
-        stream = self._monitor.stream(**inputs, images=[info], max_new_tokens=self._max_new_tokens)
+        stream = self._monitor.stream(
+            **inputs, images=[info], max_new_tokens=self._max_new_tokens, policy=self._policy
+        )
         with stream, LiveCaption(console) as live:
             for event in stream:
                 live.add(event)
         console.print()
-        return stream.watch.reports[0]
+        report = stream.watch.reports[0]
+        self._tell(console, report)
+        return report
+
+    @staticmethod
+    def _tell(console: Console, report: Report) -> None:
+        """What a policy did, below the caption."""
+        for action in report.actions:
+            console.print(told(action))
 
     def _keep(self, record: Report | Failure) -> None:
         if self._record_file is not None:

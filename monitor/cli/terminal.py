@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ...detectors.verdict import Kind
-from ..events import End, Event, Mention, Token, Verdict
-from ..report import MentionSection, Report
+from ..events import (End, Event, Mention, Retract, Token, Verdict)
+from ..report import ActionSection, MentionSection, Report
 
 FLAG: Final = "[!]"
 """Follows a flagged object: a mark that survives without colours."""
@@ -61,6 +61,10 @@ class CaptionView:
             case End():
                 # What is still provisional turned out to be no noun.
                 self._mentions = {i: m for i, m in self._mentions.items() if not m.provisional}
+            case Retract():
+                del self._pieces[event.token :]
+                self._mentions = {i: m for i, m in self._mentions.items() if i < event.mention}
+                self._verdicts = {i: v for i, v in self._verdicts.items() if i < event.mention}
             case _:
                 pass
 
@@ -130,6 +134,29 @@ class LiveCaption:
             self._live.console.print(lines[self._settled])
             self._settled += 1
         self._live.update(Text("\n").join(lines[self._settled :]))
+
+
+_OUTCOMES: Final = {
+    "replaced": ("rewritten", "green"),
+    "kept": ("kept, flagged", "yellow"),
+    "dropped": ("left out", "red"),
+    "stopped": ("ended before", "red"),
+}
+
+
+def told(action: ActionSection) -> Text:
+    """What a policy did, in one line: the outcome, the old text struck out, the new one."""
+    name, style = _OUTCOMES[action.outcome]
+    line = Text.assemble("  ", (name, style), ": ")
+    line.append(harmless(action.old), style="dim" if action.outcome == "kept" else "dim strike")
+    if action.outcome == "replaced":
+        line.append(" -> ").append(harmless(action.new) or "(nothing)", style="green")
+    because = ", ".join(harmless(name) for name in action.objects)
+    if action.old_score is not None:
+        because += f" {action.old_score:.2f}"
+    tries = f", {len(action.tries)} tries" if len(action.tries) > 1 else ""
+    line.append(f"  ({because}{tries})", style="dim")
+    return line
 
 
 def legend(kind: Kind | None) -> Text:
