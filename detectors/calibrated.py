@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from .classifiers.fused import FusedClassifier
 from .conditions import Conditions
 from .detector import Detector
-from .fused import FusedClassifier
 from .guarantee import Guarantee
 from .mentions import MentionEvidence, Mentions, Timing
 from .probability import ProbabilityMap
@@ -179,7 +179,7 @@ class CalibratedDetector:
             ArtifactError: something else lies in the folder.
             OSError: it cannot be written.
         """
-        from .artifact import save
+        from .artifact.folder import save
 
         save(self, Path(folder))
 
@@ -190,6 +190,6 @@ class CalibratedDetector:
         Raises:
             ArtifactError: a file is missing, damaged or foreign, or newer than this package.
         """
-        from .artifact import load
+        from .artifact.folder import load
 
         return load(Path(folder))

@@ -12,17 +12,17 @@ import numpy.typing as npt
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from .estimators import MentionClassifier
+from .artifact.parts import put_together, take_apart
+from .classifiers.estimators import MentionClassifier
+from .classifiers.fused import FusedClassifier
+from .classifiers.heads import LinearHeadsClassifier, NetworkHeadsClassifier
+from .classifiers.lens import LensClassifier
+from .classifiers.prior import PriorClassifier
+from .classifiers.svar import SvarClassifier
+from .classifiers.uncertainty import UncertaintyClassifier
 from .features import Matrix, columns, feature
-from .fused import FusedClassifier
-from .heads import LinearHeadsClassifier, NetworkHeadsClassifier
-from .lens import LensClassifier
 from .mentions import Mentions, Timing
-from .parts import put_together, take_apart
-from .prior_classifier import PriorClassifier
 from .svar import LayerRange
-from .svar_classifier import SvarClassifier
-from .uncertainty import UncertaintyClassifier
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -18,9 +18,9 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
+from ..detectors.artifact.sealed import ArtifactError
 from ..detectors.calibrated import CalibratedDetector
 from ..detectors.presets import provisional_threshold
-from ..detectors.sealed import ArtifactError
 from ..detectors.threshold import SvarThreshold
 from ..detectors.verdict import Calibration
 from .errors import ModelError

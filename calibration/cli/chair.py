@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...monitor.lexicon import Lexicon
-    from ..captionfile import Caption, Matched
-    from ..lemmas import Lemmas
-    from ..objects import Labelled
+    from ..objects.captionfile import Caption, Matched
+    from ..objects.chair import Labelled
+    from ..objects.lemmas import Lemmas
 
 SHOWN: Final = 8
 """How many of the objects made up are shown."""
@@ -106,9 +106,9 @@ def chair(
     from rich.console import Console
 
     from ...monitor.lexicon import Lexicon, LexiconError
-    from ..annotations import AnnotationError, Annotations
-    from ..captionfile import CaptionError, CaptionFile, match
-    from ..objects import chair as measure
+    from ..objects.annotations import AnnotationError, Annotations
+    from ..objects.captionfile import CaptionError, CaptionFile, match
+    from ..objects.chair import chair as measure
     from .chairsummary import figures, limitations, table
 
     if parity and lexicon != "coco":
@@ -174,8 +174,8 @@ def chair(
 
 def _lemmas(reading: str) -> Lemmas:
     """The official script's reading of captions, or the one that comes close."""
-    from ..nltklemmas import NltkDataError, NltkLemmas
-    from ..official import built_in
+    from ..objects.nltklemmas import NltkDataError, NltkLemmas
+    from ..objects.official import built_in
 
     if reading != "built-in":
         try:
@@ -193,8 +193,8 @@ def _label(
     from rich.progress import track
 
     from ...monitor.lexicon import Lexicon
-    from ..labelling import label
-    from ..official import label_officially
+    from ..objects.labelling import label
+    from ..objects.official import label_officially
 
     return [
         label(caption.text, truth, how, ended=caption.ended)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from ..captionfile import CaptionFile, Matched
-    from ..lemmas import Lemmas
-    from ..objects import Chair, Labelled
+    from ..objects.captionfile import CaptionFile, Matched
+    from ..objects.chair import Chair, Labelled
+    from ..objects.lemmas import Lemmas
 
 FEW: Final = 30
 """Below this many captions, intervals are said to be rough."""
@@ -23,8 +23,8 @@ def limitations(
     file: CaptionFile, matched: Matched, labelled: Sequence[Labelled], *, lemmas: Lemmas | None
 ) -> list[str]:
     """What a reader of the figures must know."""
-    from ..captionfile import lines_of
-    from ..nltklemmas import INSTALL
+    from ..objects.captionfile import lines_of
+    from ..objects.nltklemmas import INSTALL
 
     count = len(labelled)
     empty = [caption for caption, _ in matched.captions if not caption.text.strip()]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from ...monitor.lexicon import Lexicon
     from ...monitor.session import Monitor
-    from ..collected import CollectedCaption
-    from ..summary import Summary
+    from ..collecting.collected import CollectedCaption
+    from ..collecting.summary import Summary
 
 SOME: Final = 3
 
@@ -148,13 +148,13 @@ def collect(
     from ...monitor.lexicon import Lexicon
     from ...monitor.loading import SMALL
     from ...monitor.prompts import DEFAULT_PROMPT
-    from ..annotations import Annotations
-    from ..captions import read_captions
-    from ..collect import Collector, deal, find_sources
-    from ..columns import arrow
-    from ..folder import TableFolder
-    from ..summary import Summary
-    from ..table import CalibrationTable
+    from ..collecting.captions import read_captions
+    from ..collecting.collect import Collector, deal, find_sources
+    from ..collecting.columns import arrow
+    from ..collecting.folder import TableFolder
+    from ..collecting.summary import Summary
+    from ..collecting.table import CalibrationTable
+    from ..objects.annotations import Annotations
 
     log = Console(stderr=True, highlight=False)
     try:

@@ -82,9 +82,9 @@ def compare(
 
     from rich.console import Console
 
-    from .. import comparison_views as views
-    from ..comparison import compare as fit_and_measure
-    from ..comparison import needed
+    from ..reporting import comparison_views as views
+    from ..reporting.comparison import compare as fit_and_measure
+    from ..reporting.comparison import needed
     from .progress import steps
     from .tables import chosen_detectors, errors_end_the_command, load, processes
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 if TYPE_CHECKING:
-    from ..fit import Fitted
-    from ..goal import Goal
-    from ..heldout import HeldOut
+    from ..fitting.fit import Fitted
+    from ..fitting.goal import Goal
+    from ..fitting.heldout import HeldOut
 
 NO_THRESHOLD: Final = 4
 """Exit code if no threshold keeps the promise."""
@@ -114,11 +114,11 @@ def fit(
 
     TABLE is the folder that `sightline calibrate collect` or `merge` wrote.
     """
+    from ...detectors.artifact.sealed import DOCUMENT
     from ...detectors.detector import detector as named
-    from ...detectors.sealed import DOCUMENT
     from ...monitor.errors import SightlineError
-    from ..goal import Goal
-    from ..guarantee import NoThreshold
+    from ..fitting.goal import Goal
+    from ..fitting.guarantee import NoThreshold
     from .fitsummary import record, show
 
     try:
@@ -162,9 +162,9 @@ def _fit(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from ..fit import STEPS, evaluate
-    from ..fit import fit as fit_table
-    from ..table import CalibrationTable
+    from ..collecting.table import CalibrationTable
+    from ..fitting.fit import STEPS, evaluate
+    from ..fitting.fit import fit as fit_table
 
     columns = (TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

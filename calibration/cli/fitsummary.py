@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..fit import Fitted
-from ..guarantee import NoThreshold
-from ..heldout import HeldOut
-from ..probability import BINS
+from ..fitting.fit import Fitted
+from ..fitting.guarantee import NoThreshold
+from ..fitting.heldout import HeldOut
+from ..fitting.probability import BINS
 from ..statistics import Estimate
 
 USES: Final = {

@@ -35,7 +35,7 @@ def merge(tables: tuple[Path, ...], out: Path) -> None:
     from rich.console import Console
 
     from ...monitor.errors import SightlineError
-    from ..merge import merge as join
+    from ..collecting.merge import merge as join
 
     log = Console(stderr=True, highlight=False)
     try:

@@ -75,12 +75,12 @@ def report(
     from rich.console import Console
 
     from ...detectors.calibrated import CalibratedDetector
-    from ..account import account, steps
-    from ..comparison_views import terminal, write_whole
-    from ..figures.figure import Figure
-    from ..figures.style import require_matplotlib
-    from ..page import page
-    from ..table import CalibrationTable
+    from ..collecting.table import CalibrationTable
+    from ..reporting.account import account, steps
+    from ..reporting.comparison_views import terminal, write_whole
+    from ..reporting.figures.figure import Figure
+    from ..reporting.figures.style import require_matplotlib
+    from ..reporting.page import page
     from . import progress as bars
     from .tables import chosen_detectors, errors_end_the_command, processes
 

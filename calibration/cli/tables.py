@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from ..scoring import Trial
+    from ..reporting.scoring import Trial
 
 
 @contextmanager
@@ -30,8 +30,8 @@ def load(table: Path, on: Sequence[Path]) -> Trial:
     Raises:
         ValueError: they cannot be used; the message says why.
     """
-    from ..scoring import Trial
-    from ..table import CalibrationTable
+    from ..collecting.table import CalibrationTable
+    from ..reporting.scoring import Trial
 
     return Trial.of(CalibrationTable.load(table), [CalibrationTable.load(path) for path in on])
 

@@ -13,7 +13,7 @@ import torch
 
 from ...detectors.svar import LayerRange
 from ...detectors.threshold import SvarThreshold
-from ..objects import Chair
+from ..objects.chair import Chair
 from ..statistics import Estimate
 from .catalogue import SCENES, TYPES
 from .evaluate import Evaluation

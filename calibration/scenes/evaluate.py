@@ -22,7 +22,7 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from ...monitor.intervention import HeadGuided
 from ...monitor.lexicon import Lexicon
-from ..objects import Chair, Labelled
+from ..objects.chair import Chair, Labelled
 from ..statistics import Estimate, Floats, auroc, by_image
 from .captions import BRIEF, DETAILED
 from .catalogue import TYPES

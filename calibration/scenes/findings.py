@@ -16,7 +16,7 @@ from ...monitor.events import Word
 from ...monitor.lexicon import Lexicon
 from ...monitor.nouns import NounSpotter
 from ...monitor.words import WordSplitter
-from ..objects import Chair, Counts, Labelled, chair
+from ..objects.chair import Chair, Counts, Labelled, chair
 from ..statistics import Estimate, auroc, auroc_within, by_image, difference, ratio, relative_change
 from .architecture import PATCHES
 from .catalogue import SCENES

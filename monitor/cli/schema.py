@@ -19,7 +19,7 @@ Examples:
 )
 def schema(what: str) -> None:
     """Print the JSON Schema of one line of a reports file, or of a calibration.json."""
-    from ...detectors import document
+    from ...detectors.artifact import document
     from .. import report
 
     found = document.schema() if what == "calibration" else report.schema()

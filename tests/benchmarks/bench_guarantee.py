@@ -40,11 +40,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy.stats import binomtest
-from sightline.calibration.goal import Goal
-from sightline.calibration.guarantee import CANDIDATES, Threshold, choose
-from sightline.calibration.imagescores import Floats, ImageScores, Ints
-from sightline.calibration.probability import fit_probability
-from sightline.calibration.table import CalibrationTable
+from sightline.calibration.collecting.table import CalibrationTable
+from sightline.calibration.fitting.goal import Goal
+from sightline.calibration.fitting.guarantee import CANDIDATES, Threshold, choose
+from sightline.calibration.fitting.imagescores import Floats, ImageScores, Ints
+from sightline.calibration.fitting.probability import fit_probability
 from sightline.detectors.detector import detector as named
 
 

@@ -19,10 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from sightline.calibration.captionfile import CaptionFile
-from sightline.calibration.labelling import label
-from sightline.calibration.objects import Labelled, chair
-from sightline.calibration.official import label_officially
+from sightline.calibration.objects.captionfile import CaptionFile
+from sightline.calibration.objects.chair import Labelled, chair
+from sightline.calibration.objects.labelling import label
+from sightline.calibration.objects.official import label_officially
 from sightline.monitor.lexicon import Lexicon
 
 COUNT = 1000

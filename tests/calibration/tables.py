@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from sightline.calibration.table import CalibrationTable, TableInfo
+from sightline.calibration.collecting.table import CalibrationTable, TableInfo
 from sightline.detectors.mentions import Mentions
 
 LAYERS, HEADS = 4, 2

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sightline.calibration.labelling import find_objects
+from sightline.calibration.objects.labelling import find_objects
 from sightline.calibration.statistics import auroc
-from sightline.detectors.prior import TextPrior
+from sightline.detectors.classifiers.text import TextPrior
 from sightline.monitor.lexicon import Lexicon
 from sightline.monitor.words import split_words
 

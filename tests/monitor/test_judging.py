@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from sightline.detectors.artifact import ARRAYS
+from sightline.detectors.artifact.folder import ARRAYS
+from sightline.detectors.artifact.sealed import ArtifactError
 from sightline.detectors.calibrated import CalibratedDetector
 from sightline.detectors.conditions import ModelIdentity
-from sightline.detectors.sealed import ArtifactError
 from sightline.detectors.svar import LayerRange
 from sightline.detectors.threshold import SvarThreshold
 from sightline.monitor.errors import ModelError

@@ -10,13 +10,7 @@ import pytest
 import spacy
 from nltk.tag.perceptron import AveragedPerceptron
 from sightline.monitor.pipeline import SpacyTagger
-from sightline.monitor.tagger import (
-    NOUN_TAGS,
-    Tagger,
-    TagModel,
-    TreebankTagger,
-    features,
-)
+from sightline.monitor.tagger import NOUN_TAGS, Tagger, TagModel, TreebankTagger, features
 from sightline.monitor.words import split_words
 from spacy.language import Language
 from spacy.tokens import Doc

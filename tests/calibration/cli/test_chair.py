@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sightline.calibration.cli.chair import chair
 from sightline.calibration.cli.evaluate import evaluate
-from sightline.calibration.nltklemmas import NltkDataError, NltkLemmas
+from sightline.calibration.objects.nltklemmas import NltkDataError, NltkLemmas
 
 CAPTIONS = Path(__file__).parents[4] / "shared" / "data" / "real_captions"
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from sightline.calibration.folder import TableFolder
-from sightline.calibration.header import read_header
+from sightline.calibration.collecting.folder import TableFolder
+from sightline.calibration.collecting.header import read_header
+from sightline.calibration.collecting.table import CalibrationTable
 from sightline.calibration.scenes.coco import export
 from sightline.calibration.scenes.seeds import seeds
-from sightline.calibration.table import CalibrationTable
 from sightline.monitor.cli.main import main
 from sightline.monitor.recording import Recorder
 from sightline.monitor.session import Monitor

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from sightline.calibration.cli.compare import compare
-from sightline.calibration.comparison_views import BEGIN, END
+from sightline.calibration.reporting.comparison_views import BEGIN, END
 
+from ..reporting.test_scoring import other
 from ..tables import made_table
-from ..test_scoring import other
 
 QUICK = ("--draws", "20", "--jobs", "1", "--detectors", "svar,prior")
 

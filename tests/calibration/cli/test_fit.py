@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from sightline.calibration.cli import fit as command
-from sightline.calibration.table import CalibrationTable
+from sightline.calibration.collecting.table import CalibrationTable
 from sightline.detectors.calibrated import CalibratedDetector
 
 from ..tables import made_table

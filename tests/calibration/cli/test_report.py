@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from sightline.calibration.cli.report import report
-from sightline.calibration.fit import fit
+from sightline.calibration.fitting.fit import fit
 
+from ..reporting.test_scoring import other
 from ..tables import made_table
-from ..test_scoring import other
 
 QUICK = ("--draws", "20", "--jobs", "1", "--detectors", "svar,prior")
 

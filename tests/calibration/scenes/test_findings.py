@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sightline.calibration.objects import Labelled
+from sightline.calibration.objects.chair import Labelled
 from sightline.calibration.scenes.findings import (
     Detection,
     Observed,

@@ -13,13 +13,7 @@ from sightline.detectors.threshold import SvarThreshold
 from sightline.monitor.cli.calibration import Cautions, introduction
 from sightline.monitor.cli.terminal import CaptionView, LiveCaption, legend, summary
 from sightline.monitor.events import End, Event, Mention, Token, Verdict, Word
-from sightline.monitor.report import (
-    CalibrationSection,
-    Header,
-    LayersSection,
-    ModelSection,
-    fold,
-)
+from sightline.monitor.report import CalibrationSection, Header, LayersSection, ModelSection, fold
 
 from ..judges import judging
 

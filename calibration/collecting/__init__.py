@@ -1,0 +1,1 @@
+"""From held-out images to the calibration table: collected, kept, merged, read."""

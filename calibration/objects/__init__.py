@@ -1,0 +1,1 @@
+"""Which objects captions name, and whether they are there: annotations, labels, CHAIR."""

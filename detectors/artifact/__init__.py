@@ -1,0 +1,1 @@
+"""A calibration as a folder of files that strangers may send: JSON and arrays, no code."""
