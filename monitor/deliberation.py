@@ -63,19 +63,22 @@ class Deliberation:
         """Tries so far."""
         return self._tried
 
-    def first(self, *, affordable: bool) -> Redo | Settle:
+    def first(self, *, affordable: bool, dropped: int = 0) -> Redo | Settle:
         """What to do about the flag.
 
         Args:
             affordable: whether the budget allows to throw the span away and go on.
+            dropped: sentences of this caption that were dropped before.
         """
         policy = self._policy
         if policy.act == "stop":
             return Settle("stopped", "the policy ends captions at a flag")
         if policy.act == "drop":
-            if affordable:
-                return Settle("dropped", "the policy drops flagged sentences")
-            return Settle("stopped", "the budget is spent")
+            if not affordable:
+                return Settle("stopped", "the budget is spent")
+            if dropped >= policy.max_tries:
+                return Settle("stopped", f"{dropped} sentences were dropped before")
+            return Settle("dropped", "the policy drops flagged sentences")
         return self._next(affordable=affordable)
 
     def failed(self, why: Failed, *, affordable: bool) -> Redo | Settle:

@@ -77,7 +77,8 @@ class Policy:
         tries: for ``redecode``, the interventions in the order in which they are tried, the last
             one as often as ``max_tries`` allows. Each ``avoid`` adds what the try before was
             flagged for. The same layers in all that have an ``alpha``.
-        max_tries: for ``redecode``, most tries per span.
+        max_tries: for ``redecode``, most tries per span; for ``drop``, most sentences that are left
+            out before the caption ends.
         budget: most tokens that may be decoded beyond those a caption keeps, for ``redecode`` and
             ``drop``. To end a caption is always allowed.
         otherwise: for ``redecode``, what happens where no try passes.

@@ -235,3 +235,11 @@ def test_without_an_opening_word_there_is_a_default(back_to: Any, start: int) ->
     noun = words[2]
     mention = Mention(0, 0, "birds", "bird", "bird", True, noun.start, noun.end, 2, 2, False)
     assert span_start(words, mention, back_to, sentence=0) == start
+
+
+def test_as_many_sentences_are_dropped_as_the_policy_allows() -> None:
+    """Then the caption ends."""
+    for dropped, outcome in ((0, "dropped"), (1, "dropped"), (2, "stopped")):
+        move = Deliberation(Policy(act="drop", max_tries=2)).first(affordable=True, dropped=dropped)
+        assert isinstance(move, Settle)
+        assert move.outcome == outcome

@@ -14,8 +14,8 @@ from sightline.calibration.scenes.render import render
 from sightline.calibration.scenes.seeds import seeds
 from sightline.calibration.scenes.world import sample_scene
 from sightline.monitor.errors import NonFiniteError, OptionError
-from sightline.monitor.events import (Action, Event, Retract, Token)
-from sightline.monitor.policy import (AVOID, Act, Intervention, Policy)
+from sightline.monitor.events import Action, Event, Retract, Token
+from sightline.monitor.policy import AVOID, Act, Intervention, Policy
 from sightline.monitor.release import Show
 from sightline.monitor.report import Report, fold
 from sightline.monitor.session import Captions, Monitor
@@ -528,3 +528,16 @@ def test_a_policy_gives_up_promises_it_does_not_keep() -> None:
     assert any("a policy acted" in line for line in acted.limits)
     assert other.guarantee is None
     assert other.threshold == 0.9
+
+
+def test_a_fault_in_one_row_does_not_lose_another_rows_flag() -> None:
+    """While one row is decoded again, the others are judged as before."""
+    which = (FLAGGED, 1, 2, CLEAN)
+    whole = captions("stop", *which)
+    broken = captions(
+        Policy(otherwise="stop", max_tries=1),
+        *which,
+        logits_processor=[_Breaks(RuntimeError("broken"))],
+    )
+    for before, after in zip(whole.reports, broken.reports, strict=True):
+        assert bool(before.actions) == bool(after.actions)
