@@ -163,7 +163,8 @@ def _detection(found: Evaluation) -> str:
             "calibration scenes, flags",
             f"{_percent(found.provisional.flagged_hallucinated)} of the hallucinated and",
             f"{_percent(found.provisional.flagged_real)} of the real first mentions.",
-            "Nothing is guaranteed about it. Where a calibration lies in `calibration/`, that one is used.",
+            "Nothing is guaranteed about it.",
+            "Where a calibration lies in `calibration/`, that one is used.",
         ]
     )
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...detectors.verdict import Kind
-from ..events import (End, Event, Mention, Retract, Token, Verdict)
+from ..events import End, Event, Mention, Retract, Token, Verdict
 from ..report import ActionSection, MentionSection, Report
 
 FLAG: Final = "[!]"
