@@ -20,6 +20,7 @@ from ..detectors.verdict import Calibration
 from .anatomy import Anatomy
 from .attention import AttentionTap
 from .caption import Caption
+from .customgenerate import ENCODED, CustomGenerate
 from .errors import ModelError, OptionError
 from .events import Event, Verdict
 from .headers import headers
@@ -397,6 +398,33 @@ class Monitor:
             lambda sink: make(on_event=sink), partial(self._run, arguments=arguments)
         )
 
+    def custom_generate(
+        self,
+        policy: Policy | str = "redecode",
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        show: Show = "hold",
+    ) -> CustomGenerate:
+        """For those who call ``model.generate`` themselves: its ``custom_generate``.
+
+        Args:
+            policy: what to do about flags; one that acts.
+            on_event: called with every event.
+            show: see :meth:`generate`.
+
+        Raises:
+            OptionError: the policy only watches, for which :meth:`watch` is there.
+        """
+        chosen = Policy.of(policy)
+        if not chosen.acts:
+            raise OptionError(
+                f"custom_generate takes the place of the decoding loop, which {chosen.act!r} does "
+                f"not need. Use monitor.watch()."
+            )
+        return CustomGenerate(
+            self.model, partial(self.generate, policy=chosen, on_event=on_event, show=show)
+        )
+
     def _run(self, watch: Watch, arguments: Mapping[str, Any]) -> Any:
         given = dict(arguments)
         processors = [*(given.pop("logits_processor", None) or ()), watch.logits_processor]
@@ -513,6 +541,10 @@ class Monitor:
 
 def _split(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Tensors are inputs, the rest are options; a BatchFeature may have been unpacked or not."""
-    inputs = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
+    inputs = {
+        name: value
+        for name, value in arguments.items()
+        if isinstance(value, Tensor) or name in ENCODED
+    }
     options = {name: value for name, value in arguments.items() if name not in inputs}
     return inputs, options
