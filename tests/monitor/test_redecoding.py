@@ -259,7 +259,7 @@ def test_the_length_limit_holds_inside_a_redecoded_span(limit: int) -> None:
 
 def test_stop_strings_and_criteria_hold_inside_a_redecoded_span() -> None:
     """They end the caption in the new text as in the old."""
-    reports = captions("redecode", *range(8)).reports
+    reports = captions(Policy(), *range(8)).reports
     row, action = next(
         (row, action)
         for row, report in enumerate(reports)
@@ -268,7 +268,7 @@ def test_stop_strings_and_criteria_hold_inside_a_redecoded_span() -> None:
     )
     phrase = " ".join(action.new.split()[:3])
     assert phrase not in reports[row].text[: action.start]
-    stopped = captions("redecode", row, stop_strings=[phrase]).reports[0]
+    stopped = captions(Policy(), row, stop_strings=[phrase]).reports[0]
     assert stopped.text.endswith(phrase)
     assert stopped.finish == "stopped"
     assert stopped.actions[0].outcome == "replaced"
@@ -278,7 +278,7 @@ def test_stop_strings_and_criteria_hold_inside_a_redecoded_span() -> None:
             size = inputs(row)["input_ids"].shape[1] + len(stopped.tokens)
             return torch.tensor([input_ids.shape[1] >= size])
 
-    again = captions("redecode", row, stopping_criteria=[Enough()]).reports[0]
+    again = captions(Policy(), row, stopping_criteria=[Enough()]).reports[0]
     assert again.text == stopped.text
     assert again.finish == "stopped"
 
@@ -544,3 +544,19 @@ def test_a_fault_in_one_row_does_not_lose_another_rows_flag() -> None:
     )
     for before, after in zip(whole.reports, broken.reports, strict=True):
         assert bool(before.actions) == bool(after.actions)
+
+
+@pytest.mark.parametrize(("act", "outcome"), [("redecode", "kept"), ("drop", "dropped")])
+def test_bans_that_leave_no_token_end_in_an_outcome(act: Act, outcome: str) -> None:
+    """A processor that allows one token only: the try failed; a dropped sentence ends the rest."""
+    prompt = inputs(FLAGGED)["input_ids"].shape[1]
+    says = _Says(plain(FLAGGED)[0, prompt:].tolist(), prompt)
+    policy = Policy(act=act, otherwise="keep", threshold=0.0)
+    (report,) = captions(policy, FLAGGED, logits_processor=[says]).reports
+    assert report.actions[0].outcome == outcome
+    if act == "redecode":
+        assert {trial.result for action in report.actions for trial in action.tries} == {"dead end"}
+        assert report.text == captions(None, FLAGGED).texts[0]
+    else:
+        assert report.finish == "stopped"
+        assert captions(None, FLAGGED).texts[0].startswith(report.text)
