@@ -88,13 +88,15 @@ class Redecoding:
         self._meter = StepMeter(model, tap, lens)
         self._headers = tuple(headers)
         self._on_nonfinite = on_nonfinite
+        self._on_event = on_event
+        self._untold: BaseException | None = None
         self._rows = [
             Rewriting(
                 Draft(row, caption),
                 policy,
                 prompt=self._generation.prompt_length,
                 eos=known.eos,
-                release=None if on_event is None else Release(row, show, on_event),
+                release=None if on_event is None else Release(row, show, self._tell),
             )
             for row in range(len(self._generation.sequences))
         ]
@@ -203,11 +205,12 @@ class Redecoding:
                 if not self._rows[error.row].dead_end(error.position, self._raw(error.row)):
                     raise
             except Exception as error:
-                cuts = self._give_back(error)
+                cuts = [] if error is self._untold else self._give_back(error)
                 if not cuts:
                     raise
             except BaseException as error:
-                self._give_back(error)
+                if error is not self._untold:
+                    self._give_back(error)
                 raise
             cuts += [row.attend(self._raw(place)) for place, row in enumerate(self._rows)]
             again = [cut for cut in cuts if cut is not None]
@@ -216,6 +219,15 @@ class Redecoding:
             if not again and all(row.draft.ended for row in self._rows):
                 return self.output
             force = self._rewind(again)
+
+    def _tell(self, event: Event) -> None:
+        """Send an event; what its receiver raises is no fault of the decoding."""
+        if self._on_event is not None:
+            try:
+                self._on_event(event)
+            except BaseException as error:
+                self._untold = error
+                raise
 
     def _raw(self, place: int) -> list[int]:
         tokens: list[int] = self._generation.sequences[

@@ -362,6 +362,24 @@ def test_a_fault_outside_is_raised_as_it_is() -> None:
     assert _hooks(small().model) == before
 
 
+def test_what_a_listener_raises_is_raised_on() -> None:
+    """Also while another row is decoded again: it is no fault of the decoding."""
+    count = sum(1 for _ in events_of("redecode", "live", FLAGGED, 1, CLEAN)[0])
+    before = _hooks(small().model)
+    for place in range(20, count, 45):
+        seen: list[Event] = []
+
+        def listen(event: Event, seen: list[Event] = seen, place: int = place) -> None:
+            seen.append(event)
+            if len(seen) == place:
+                raise ConnectionError("gone")
+
+        with pytest.raises(ConnectionError, match="gone"):
+            captions("redecode", FLAGGED, 1, CLEAN, on_event=listen, show="live")
+        assert len(seen) == place
+    assert _hooks(small().model) == before
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
