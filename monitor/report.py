@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Annotated, Any, Final, Literal
@@ -398,8 +398,3 @@ def svar_of(evidence: Evidence, layers: LayerRange) -> float | None:
     if not np.isfinite(evidence.masses).all():
         return None
     return float(svar(evidence.var, evidence.layers, layers))
-
-
-def write_jsonl(records: Sequence[Report | Failure]) -> str:
-    """Records as JSON lines, each with its newline."""
-    return "".join(record.to_json() + "\n" for record in records)

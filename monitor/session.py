@@ -38,7 +38,7 @@ from .policy import Policy
 from .prompts import DEFAULT_PROMPT, Images, prepare
 from .redecoding import Redecoding
 from .release import Show
-from .report import Report
+from .report import Header, Report
 from .stream import EventStream
 from .watch import Watch
 from .words import Detokenizer, WordSplitter
@@ -62,6 +62,25 @@ class Captions:
     reports: tuple[Report, ...]
     sequences: Tensor
     output: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Call:
+    """One call of ``generate`` made ready: what watching and re-decoding have in common.
+
+    Attributes:
+        prompt: int64 ``[batch, length]``.
+        options: what is known of the call's other arguments.
+        tap: not open yet.
+        lens: not open yet; ``None`` where it was not asked for.
+        headers: one per prompt.
+    """
+
+    prompt: Tensor
+    options: DecodingOptions
+    tap: AttentionTap
+    lens: Lens | None
+    headers: tuple[Header, ...]
 
 
 class Monitor:
@@ -274,35 +293,14 @@ class Monitor:
                 f"A watch only watches, it cannot act on flags, was asked to: {policy.act}. Use "
                 f"monitor.generate(policy=...) or monitor.stream(policy=...)."
             )
-        ids = input_ids(inputs)
-        known = DecodingOptions.of(self.model, options, prompt_length=ids.shape[1])
-        prompts = read_prompts(inputs, model=self.model, anatomy=self.anatomy, options=known)
-        image = prompts.image.to(self.model.device)
+        call = self._call(inputs, options, images=images, policy=policy, judge=judge)
         return Watch(
             model=self.model,
-            tap=AttentionTap(
-                self.anatomy,
-                image,
-                prompt_mask=prompts.real.to(self.model.device),
-                layers=self._watched,
-                patches=self._patches,
-            ),
-            lens=Lens(self.anatomy, image, layers=self._watched) if self._lens else None,
-            prompt=ids,
-            options=known,
-            headers=tuple(
-                headers(
-                    prompts,
-                    images=images,
-                    settings=known.settings,
-                    model=self.model,
-                    name=self.name,
-                    tokenizer=self.tokenizer,
-                    layers=self.layers,
-                    judge=judge,
-                    policy=policy,
-                )
-            ),
+            tap=call.tap,
+            lens=call.lens,
+            prompt=call.prompt,
+            options=call.options,
+            headers=call.headers,
             caption=partial(
                 self._caption, calibration=None if judge is None else judge.calibration
             ),
@@ -466,29 +464,53 @@ class Monitor:
                 "A streamer cannot be told that a token was taken back, so none may be given under "
                 "a policy that acts. Use on_event=."
             )
+        guide = self._guide(policy)
+        call = self._call(inputs, options, images=images, policy=policy, judge=judge, guide=guide)
+        given = dict(options)
+        if call.options.stop_strings:
+            given.setdefault("tokenizer", self.tokenizer)
+        return Redecoding(
+            model=self.model,
+            tap=call.tap,
+            lens=call.lens,
+            inputs=inputs,
+            options=given,
+            known=call.options,
+            policy=policy,
+            headers=call.headers,
+            caption=partial(self._caption, calibration=judge.calibration),
+            on_nonfinite=self.on_nonfinite,
+            on_event=on_event,
+            show=show,
+        )
+
+    def _call(
+        self,
+        inputs: Mapping[str, Any],
+        options: Mapping[str, Any],
+        *,
+        images: Sequence[ImageInfo | None] | None,
+        policy: Policy | None,
+        judge: Judge | None,
+        guide: HeadGuided | None = None,
+    ) -> _Call:
+        """Refuse what cannot be watched, and make ready what every watched call needs."""
         ids = input_ids(inputs)
         known = DecodingOptions.of(self.model, options, prompt_length=ids.shape[1])
         prompts = read_prompts(inputs, model=self.model, anatomy=self.anatomy, options=known)
         image = prompts.image.to(self.model.device)
-        given = dict(options)
-        if known.stop_strings:
-            given.setdefault("tokenizer", self.tokenizer)
-        caption = partial(self._caption, calibration=judge.calibration)
-        return Redecoding(
-            model=self.model,
+        return _Call(
+            prompt=ids,
+            options=known,
             tap=AttentionTap(
                 self.anatomy,
                 image,
                 prompt_mask=prompts.real.to(self.model.device),
                 layers=self._watched,
                 patches=self._patches,
-                intervention=self._guide(policy),
+                intervention=guide,
             ),
             lens=Lens(self.anatomy, image, layers=self._watched) if self._lens else None,
-            inputs=inputs,
-            options=given,
-            known=known,
-            policy=policy,
             headers=tuple(
                 headers(
                     prompts,
@@ -502,10 +524,6 @@ class Monitor:
                     policy=policy,
                 )
             ),
-            caption=caption,
-            on_nonfinite=self.on_nonfinite,
-            on_event=on_event,
-            show=show,
         )
 
     def _guide(self, policy: Policy) -> HeadGuided | None:
