@@ -26,7 +26,7 @@ from nltk.tag.perceptron import AveragedPerceptron
 from rich.console import Console
 from rich.progress import Progress
 
-from ..monitor.tagger import NOUN_TAGS, TagModel, TreebankTagger, features
+from ..monitor.language.tagger import NOUN_TAGS, TagModel, TreebankTagger, features
 
 Sentence = tuple[tuple[str, str], ...]
 """Words with their universal part of speech."""

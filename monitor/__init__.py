@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .anatomy import Anatomy as Anatomy
     from .errors import SightlineError as SightlineError
     from .events import End as End
     from .events import Event as Event
@@ -17,18 +16,19 @@ if TYPE_CHECKING:
     from .events import Token as Token
     from .events import Verdict as Verdict
     from .events import Word as Word
-    from .images import open_image as open_image
-    from .lexicon import Lexicon as Lexicon
+    from .language.lexicon import Lexicon as Lexicon
+    from .models.anatomy import Anatomy as Anatomy
+    from .models.images import open_image as open_image
+    from .models.small import small_model as small_model
     from .report import Failure as Failure
     from .report import Report as Report
     from .report import fold as fold
     from .report import parse_record as parse_record
     from .session import Captions as Captions
     from .session import Monitor as Monitor
-    from .small import small_model as small_model
 
 _HOMES = {
-    "Anatomy": "anatomy",
+    "Anatomy": "models.anatomy",
     "SightlineError": "errors",
     "End": "events",
     "Event": "events",
@@ -36,15 +36,15 @@ _HOMES = {
     "Token": "events",
     "Verdict": "events",
     "Word": "events",
-    "open_image": "images",
-    "Lexicon": "lexicon",
+    "open_image": "models.images",
+    "Lexicon": "language.lexicon",
     "Failure": "report",
     "Report": "report",
     "fold": "report",
     "parse_record": "report",
     "Captions": "session",
     "Monitor": "session",
-    "small_model": "small",
+    "small_model": "models.small",
 }
 
 __all__ = [

@@ -11,10 +11,10 @@ from ..detectors.evidence import Evidence
 from ..detectors.svar import LayerRange
 from ..detectors.verdict import Calibration
 from .events import End, Event, Mention, Token, Verdict, Word
-from .nouns import NounSpotter
+from .language.nouns import NounSpotter
+from .language.words import TokenStream, WordSplitter
 from .observed import MentionObserver
 from .report import svar_of
-from .words import TokenStream, WordSplitter
 
 
 class Caption:

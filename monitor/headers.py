@@ -10,11 +10,11 @@ from pydantic import JsonValue
 from transformers import PreTrainedModel
 
 from ..detectors.svar import LayerRange
+from .decoding.inputs import PromptBatch
 from .errors import InputError
-from .images import ImageInfo
-from .inputs import PromptBatch
 from .judging import Judge
-from .policy import Policy
+from .models.images import ImageInfo
+from .policy.policy import Policy
 from .report import CalibrationSection, Header, ImageSection, LayersSection, ModelSection
 
 

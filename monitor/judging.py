@@ -10,10 +10,10 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from ..detectors.mentions import MentionEvidence
 from ..detectors.verdict import Calibration, Judgement
-from .anatomy import Anatomy
 from .errors import ModelError
-from .identity import identity
 from .matching import caption_limits, model_limits
+from .models.anatomy import Anatomy
+from .models.identity import identity
 
 ACTED: Final = (
     "What is promised holds for flags that nothing follows from; here a policy acted on them, and "

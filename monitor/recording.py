@@ -16,12 +16,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from .adapters import WatchingProcessor
-from .anatomy import Anatomy
-from .deferred import DeferredTap
+from .attention.deferred import DeferredTap
+from .attention.measurement import Distribution, Measurement, StepMeter
+from .decoding.inputs import read_prompts
+from .decoding.options import DecodingOptions
 from .errors import NonFiniteError, OptionError, WatchError
-from .inputs import read_prompts
-from .measurement import Distribution, Measurement, StepMeter
-from .options import DecodingOptions
+from .models.anatomy import Anatomy
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,31 +17,31 @@ from transformers.generation.streamers import BaseStreamer
 from ..detectors.calibrated import CalibratedDetector
 from ..detectors.svar import LayerRange
 from ..detectors.verdict import Calibration
-from .anatomy import Anatomy
-from .attention import AttentionTap
+from .attention.intervention import HeadGuided
+from .attention.layers import by_range, choose_layers
+from .attention.lens import Lens, lens_parts
+from .attention.tap import AttentionTap
 from .caption import Caption
-from .customgenerate import ENCODED, CustomGenerate
+from .decoding.inputs import input_ids, read_prompts
+from .decoding.options import DecodingOptions
 from .errors import ModelError, OptionError
 from .events import Event, Verdict
 from .headers import headers
-from .images import ImageInfo
-from .inputs import input_ids, read_prompts
-from .intervention import HeadGuided
 from .judging import Judge
-from .layers import by_range, choose_layers
-from .lens import Lens, lens_parts
-from .lexicon import Lexicon
-from .loading import load
-from .nouns import NounSpotter
-from .options import DecodingOptions
-from .policy import Policy
-from .prompts import DEFAULT_PROMPT, Images, prepare
-from .redecoding import Redecoding
-from .release import Show
+from .language.lexicon import Lexicon
+from .language.nouns import NounSpotter
+from .language.words import Detokenizer, WordSplitter
+from .models.anatomy import Anatomy
+from .models.images import ImageInfo
+from .models.loading import load
+from .models.prompts import DEFAULT_PROMPT, Images, prepare
+from .policy.customgenerate import ENCODED, CustomGenerate
+from .policy.policy import Policy
+from .policy.redecoding import Redecoding
+from .policy.release import Show
 from .report import Header, Report
 from .stream import EventStream
 from .watch import Watch
-from .words import Detokenizer, WordSplitter
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -111,7 +111,7 @@ class Monitor:
         watch_layers: which layers each token's evidence covers: the ``range`` alone, or ``all``.
         patches: for how many of the latest steps to keep the attention to each image token.
         lens: measure internal confidence and each layer's contribution too; see
-            :class:`~sightline.monitor.lens.Lens` for what they are and what they cost.
+            :class:`~sightline.monitor.attention.lens.Lens` for what they are and what they cost.
         on_nonfinite: what happens where the logits hold no distribution: ``raise``, or ``record``.
         anatomy: where the model keeps its parts, if it cannot be found out.
         name: what reports call the model; by default the name it was loaded from.
@@ -252,7 +252,7 @@ class Monitor:
                 whole prompt text with its image token.
 
         Raises:
-            InputError: see :func:`~sightline.monitor.prompts.prepare`.
+            InputError: see :func:`~sightline.monitor.models.prompts.prepare`.
         """
         batch = prepare(self.processor, images, prompt)
         return batch.to(self.model.device, dtype=self.model.dtype)
@@ -283,8 +283,8 @@ class Monitor:
         Raises:
             InputError: no ``input_ids``, a prompt without an image token, or one that is longer
                 than the model's context.
-            OptionError: see :class:`~sightline.monitor.options.DecodingOptions`; and a policy that
-                acts, or that needs a calibration where there is none.
+            OptionError: see :class:`.DecodingOptions`; and a policy that acts, or that needs a
+                calibration where there is none.
             ValueError: there is no such policy.
         """
         policy, judge = self._under(policy)
@@ -325,8 +325,8 @@ class Monitor:
             images: what reports say of each prompt's image.
             on_event: called with every event as it happens.
             streamer: another streamer that is to see the tokens; not under a policy that acts.
-            policy: what to do about flags: a :class:`~sightline.monitor.policy.Policy`, or the
-                name of one: ``observe``, ``flag`` (as without one), ``redecode``, ``drop``,
+            policy: what to do about flags: a :class:`~sightline.monitor.policy.Policy`, or
+                the name of one: ``observe``, ``flag`` (as without one), ``redecode``, ``drop``,
                 ``stop``.
             show: under a policy that acts, whether events ``hold`` until what they tell will not be
                 taken back, or come ``live``, and are taken back by ``Retract`` events.

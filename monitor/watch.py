@@ -18,13 +18,13 @@ from transformers.generation.streamers import BaseStreamer
 
 from ..detectors.evidence import Evidence
 from .adapters import WatchingProcessor, WatchingStreamer
-from .attention import AttentionTap
+from .attention.lens import Lens
+from .attention.measurement import Measurement, PendingStep, StepMeter
+from .attention.tap import AttentionTap
 from .caption import Caption
+from .decoding.options import DecodingOptions
 from .errors import NonFiniteError, SightlineError, WatchError
 from .events import End, Event
-from .lens import Lens
-from .measurement import Measurement, PendingStep, StepMeter
-from .options import DecodingOptions
 from .report import Header, Report, ReportBuilder
 
 _UNREAD = 32

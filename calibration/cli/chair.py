@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...monitor.lexicon import Lexicon
+    from ...monitor.language.lexicon import Lexicon
     from ..objects.captionfile import Caption, Matched
     from ..objects.chair import Labelled
     from ..objects.lemmas import Lemmas
@@ -105,7 +105,7 @@ def chair(
     """Hold captions against the objects in their images: CHAIR and what keeps it honest."""
     from rich.console import Console
 
-    from ...monitor.lexicon import Lexicon, LexiconError
+    from ...monitor.language.lexicon import Lexicon, LexiconError
     from ..objects.annotations import AnnotationError, Annotations
     from ..objects.captionfile import CaptionError, CaptionFile, match
     from ..objects.chair import chair as measure
@@ -192,7 +192,7 @@ def _label(
     """Label all captions: by a lexicon as sightline does, or by lemmas as the script does."""
     from rich.progress import track
 
-    from ...monitor.lexicon import Lexicon
+    from ...monitor.language.lexicon import Lexicon
     from ..objects.labelling import label
     from ..objects.official import label_officially
 

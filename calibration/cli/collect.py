@@ -15,7 +15,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ...monitor.lexicon import Lexicon
+    from ...monitor.language.lexicon import Lexicon
     from ...monitor.session import Monitor
     from ..collecting.collected import CollectedCaption
     from ..collecting.summary import Summary
@@ -145,9 +145,9 @@ def collect(
     from rich.console import Console
 
     from ...monitor.errors import SightlineError
-    from ...monitor.lexicon import Lexicon
-    from ...monitor.loading import SMALL
-    from ...monitor.prompts import DEFAULT_PROMPT
+    from ...monitor.language.lexicon import Lexicon
+    from ...monitor.models.loading import SMALL
+    from ...monitor.models.prompts import DEFAULT_PROMPT
     from ..collecting.captions import read_captions
     from ..collecting.collect import Collector, deal, find_sources
     from ..collecting.columns import arrow

@@ -14,13 +14,13 @@ from typing import Any, Final
 import torch
 from transformers import BatchFeature
 
+from ...monitor.decoding.options import DecodingOptions
 from ...monitor.errors import ImageError, InputError, SightlineError
-from ...monitor.identity import identity
-from ...monitor.images import MAX_PIXELS, OpenedImage, find_images, open_image
-from ...monitor.options import DecodingOptions
+from ...monitor.language.words import Detokenizer
+from ...monitor.models.identity import identity
+from ...monitor.models.images import MAX_PIXELS, OpenedImage, find_images, open_image
 from ...monitor.recording import Recorder
 from ...monitor.session import Monitor
-from ...monitor.words import Detokenizer
 from ..objects.annotations import AnnotationError, Annotations
 from .collected import CaptionGatherer, CollectedCaption, ImageFacts
 from .folder import TableFolder, by_number

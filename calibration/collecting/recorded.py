@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ...monitor.events import Mention, Word
-from ...monitor.lexicon import Lexicon
+from ...monitor.language.lexicon import Lexicon
+from ...monitor.language.words import Detokenizer, WordSplitter
 from ...monitor.observed import MentionObserver
 from ...monitor.recording import Recorder, Transcript
-from ...monitor.words import Detokenizer, WordSplitter
 from ..objects.labelling import find_objects
 from .collected import CollectedCaption, ImageFacts, collect
 

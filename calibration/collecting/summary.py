@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ...monitor.words import split_words
+from ...monitor.language.words import split_words
 from ..objects.chair import Labelled, chair
 from ..statistics import Estimate
 from .captions import TableCaption

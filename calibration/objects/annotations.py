@@ -24,7 +24,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-from ...monitor.lexicon import Lexicon
+from ...monitor.language.lexicon import Lexicon
 
 _COCO: Final = ("images", "annotations", "categories")
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from ...monitor.events import Mention
-from ...monitor.lexicon import Lexicon
-from ...monitor.nouns import find_mentions
-from ...monitor.tagger import Tagger, TreebankTagger
-from ...monitor.words import split_words
+from ...monitor.language.lexicon import Lexicon
+from ...monitor.language.nouns import find_mentions
+from ...monitor.language.tagger import Tagger, TreebankTagger
+from ...monitor.language.words import split_words
 from .chair import Labelled
 
 _UNKNOWN: Final = "X"
@@ -43,8 +43,8 @@ class _WhereItMatters:
 def find_objects(text: str, lexicon: Lexicon, tagger: Tagger | None = None) -> tuple[Mention, ...]:
     """The mentions of a finished text that name an object of the lexicon, in order.
 
-    The same as those of :func:`~sightline.monitor.nouns.find_mentions` with an object, several
-    times faster; only ``index`` differs, it counts the objects alone.
+    The same as those of :func:`~sightline.monitor.language.nouns.find_mentions` with an object,
+    several times faster; only ``index`` differs, it counts the objects alone.
     """
     lazy = _WhereItMatters(lexicon, tagger or TreebankTagger.packaged())
     return tuple(m for m in find_mentions(text, lexicon, lazy) if m.object is not None)

@@ -21,7 +21,7 @@ from typing import Final, Protocol
 
 from nltk.tokenize import NLTKWordTokenizer
 
-from ...monitor.tagger import TreebankTagger
+from ...monitor.language.tagger import TreebankTagger
 from .inflections import participles_of, plurals_of
 
 

@@ -24,7 +24,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Final
 
-from ...monitor.lexicon import Lexicon
+from ...monitor.language.lexicon import Lexicon
 from .chair import Labelled
 from .lemmas import BuiltIn, Lemmas
 

@@ -20,8 +20,8 @@ import torch
 from rich.progress import Progress
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
-from ...monitor.intervention import HeadGuided
-from ...monitor.lexicon import Lexicon
+from ...monitor.attention.intervention import HeadGuided
+from ...monitor.language.lexicon import Lexicon
 from ..objects.chair import Chair, Labelled
 from ..statistics import Estimate, Floats, auroc, by_image
 from .captions import BRIEF, DETAILED

@@ -13,9 +13,9 @@ from transformers import PreTrainedTokenizerBase
 
 from ...detectors.svar import LayerRange, svar
 from ...monitor.events import Word
-from ...monitor.lexicon import Lexicon
-from ...monitor.nouns import NounSpotter
-from ...monitor.words import WordSplitter
+from ...monitor.language.lexicon import Lexicon
+from ...monitor.language.nouns import NounSpotter
+from ...monitor.language.words import WordSplitter
 from ..objects.chair import Chair, Counts, Labelled, chair
 from ..statistics import Estimate, auroc, auroc_within, by_image, difference, ratio, relative_change
 from .architecture import PATCHES

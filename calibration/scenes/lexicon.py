@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from ...monitor.lexicon import Lexicon
+from ...monitor.language.lexicon import Lexicon
 from .catalogue import SCENES, TYPES
 
 PATH: Final = Path(__file__).parents[2] / "monitor" / "data" / "lexicon" / "small.json"
@@ -17,7 +17,7 @@ PATH: Final = Path(__file__).parents[2] / "monitor" / "data" / "lexicon" / "smal
 
 
 def lexicon() -> dict[str, Any]:
-    """The lexicon in the format that :mod:`sightline.monitor.lexicon` documents."""
+    """The lexicon in the format that :mod:`sightline.monitor.language.lexicon` documents."""
     return {
         "format": "sightline-lexicon-1",
         "name": "small",

@@ -17,11 +17,11 @@ from transformers import (
     LogitsProcessorList,
 )
 
-from ...monitor.anatomy import Anatomy
-from ...monitor.attention import AttentionTap
-from ...monitor.intervention import HeadGuided
-from ...monitor.prompts import prepare
-from ...monitor.words import Detokenizer
+from ...monitor.attention.intervention import HeadGuided
+from ...monitor.attention.tap import AttentionTap
+from ...monitor.language.words import Detokenizer
+from ...monitor.models.anatomy import Anatomy
+from ...monitor.models.prompts import prepare
 from .render import Picture
 
 BATCH = 50

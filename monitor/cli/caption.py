@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
-    from ..policy import Policy
+    from ..policy.policy import Policy
     from ..session import Monitor
     from .records import RecordFile
 
@@ -144,8 +144,8 @@ def caption(
     """Caption images, and report which of the objects named are likely made up."""
     from rich.console import Console
 
-    from ..images import MAX_PIXELS, find_images
-    from ..prompts import DEFAULT_PROMPT
+    from ..models.images import MAX_PIXELS, find_images
+    from ..models.prompts import DEFAULT_PROMPT
     from .records import RecordFile
     from .run import CaptionRun
 
@@ -184,7 +184,7 @@ def caption(
 
 def _policy(name: str, threshold: float | None, monitor: Monitor) -> Policy | None:
     """What the command line asks for; ``None`` where it asks for nothing but flags."""
-    from ..policy import Policy
+    from ..policy.policy import Policy
 
     if name == "flag" and threshold is None:
         return None

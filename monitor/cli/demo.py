@@ -43,8 +43,8 @@ def demo(out: Path, max_new_tokens: int, count: int | None) -> None:
     """
     from rich.console import Console
 
-    from ..images import open_image
-    from ..samples import sample_images
+    from ..models.images import open_image
+    from ..models.samples import sample_images
     from .calibration import Cautions, introduction
     from .caption import load_monitor
     from .records import write_report

@@ -11,8 +11,8 @@ from rich.console import Console
 from transformers import BatchFeature
 
 from ..errors import ImageError
-from ..images import ImageInfo, OpenedImage, open_image
-from ..policy import Policy
+from ..models.images import ImageInfo, OpenedImage, open_image
+from ..policy.policy import Policy
 from ..report import Failure, Report
 from ..session import Monitor
 from .calibration import Cautions, introduction

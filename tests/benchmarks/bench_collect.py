@@ -28,8 +28,8 @@ from sightline.calibration.collecting.folder import TableFolder
 from sightline.calibration.objects.annotations import Annotations
 from sightline.calibration.scenes.coco import export
 from sightline.calibration.scenes.seeds import seeds
-from sightline.monitor.images import open_image
-from sightline.monitor.prompts import DEFAULT_PROMPT
+from sightline.monitor.models.images import open_image
+from sightline.monitor.models.prompts import DEFAULT_PROMPT
 from sightline.monitor.session import Monitor
 
 from .workbench import environment, record, summary

@@ -23,7 +23,7 @@ from sightline.calibration.objects.captionfile import CaptionFile
 from sightline.calibration.objects.chair import Labelled, chair
 from sightline.calibration.objects.labelling import label
 from sightline.calibration.objects.official import label_officially
-from sightline.monitor.lexicon import Lexicon
+from sightline.monitor.language.lexicon import Lexicon
 
 COUNT = 1000
 SENTENCES = (

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sightline.monitor.events import Event
-from sightline.monitor.lexicon import Lexicon
+from sightline.monitor.language.lexicon import Lexicon
 from sightline.monitor.session import Monitor
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor

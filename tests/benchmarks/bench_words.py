@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 
 import click
-from sightline.monitor.lexicon import Lexicon
-from sightline.monitor.nouns import NounSpotter
-from sightline.monitor.words import Detokenizer, WordSplitter, split_words
+from sightline.monitor.language.lexicon import Lexicon
+from sightline.monitor.language.nouns import NounSpotter
+from sightline.monitor.language.words import Detokenizer, WordSplitter, split_words
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import TokenizersBackend
 

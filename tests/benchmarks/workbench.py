@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 from sightline.detectors.svar import LayerRange
-from sightline.monitor.anatomy import Anatomy
-from sightline.monitor.attention import AttentionTap
+from sightline.monitor.attention.tap import AttentionTap
+from sightline.monitor.models.anatomy import Anatomy
 from torch import Tensor
 from transformers import (
     CLIPVisionConfig,

@@ -18,7 +18,7 @@ from sightline.calibration.taggers import (
     score,
     train,
 )
-from sightline.monitor.tagger import TagModel, TreebankTagger
+from sightline.monitor.language.tagger import TagModel, TreebankTagger
 
 TREEBANK = Path(__file__).parents[3] / "shared" / "data" / "ud_english_ewt"
 TEXT = """A dog/NOUN runs/VERB ./PUNCT

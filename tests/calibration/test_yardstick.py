@@ -12,8 +12,8 @@ import pytest
 from sightline.calibration.objects.labelling import find_objects
 from sightline.calibration.statistics import auroc
 from sightline.detectors.classifiers.text import TextPrior
-from sightline.monitor.lexicon import Lexicon
-from sightline.monitor.words import split_words
+from sightline.monitor.language.lexicon import Lexicon
+from sightline.monitor.language.words import split_words
 
 CAPTIONS = Path(__file__).parents[3] / "shared" / "data" / "real_captions"
 FILES = ("llava-1.5.greedy", "instructblip.greedy")

@@ -13,7 +13,7 @@ from sightline.detectors.detector import Detector, detector
 from sightline.detectors.guarantee import Guarantee
 from sightline.detectors.mentions import Mentions
 from sightline.detectors.probability import ProbabilityMap
-from sightline.monitor.prompts import DEFAULT_PROMPT
+from sightline.monitor.models.prompts import DEFAULT_PROMPT
 
 TINY = ModelIdentity("tiny", "", "LlavaForConditionalGeneration", 6, 4)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from PIL import Image
-from sightline.monitor.resumable import ResumableGeneration, Step
+from sightline.monitor.decoding.resumable import ResumableGeneration, Step
 from torch import Tensor
 from transformers import LogitsProcessor
 

@@ -513,7 +513,7 @@ def test_one_transfer_a_step(
     monitor: Monitor, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The watch itself moves tensors to the host once per step, whatever the layers and rows."""
-    from sightline.monitor import measurement
+    from sightline.monitor.attention import measurement
 
     calls: list[int] = []
     collect = measurement.StepMeter.collect

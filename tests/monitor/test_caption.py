@@ -16,9 +16,9 @@ from sightline.detectors.svar import LayerRange
 from sightline.detectors.verdict import Judgement, Scope
 from sightline.monitor.caption import Caption
 from sightline.monitor.events import Event, Mention, Token, Verdict
-from sightline.monitor.lexicon import Lexicon
-from sightline.monitor.nouns import NounSpotter
-from sightline.monitor.words import Detokenizer, WordSplitter
+from sightline.monitor.language.lexicon import Lexicon
+from sightline.monitor.language.nouns import NounSpotter
+from sightline.monitor.language.words import Detokenizer, WordSplitter
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from sightline.detectors.evidence import IMAGE
-from sightline.monitor.anatomy import Anatomy
-from sightline.monitor.attention import AttentionTap, StepAttention
-from sightline.monitor.intervention import HeadGuided
+from sightline.monitor.attention.intervention import HeadGuided
+from sightline.monitor.attention.tap import AttentionTap, StepAttention
+from sightline.monitor.models.anatomy import Anatomy
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask

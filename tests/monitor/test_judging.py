@@ -16,7 +16,7 @@ from sightline.detectors.conditions import ModelIdentity
 from sightline.detectors.svar import LayerRange
 from sightline.detectors.threshold import SvarThreshold
 from sightline.monitor.errors import ModelError
-from sightline.monitor.identity import identity
+from sightline.monitor.models.identity import identity
 from sightline.monitor.report import Report
 from sightline.monitor.session import Monitor
 from transformers import AutoModelForImageTextToText, LogitsProcessor

@@ -11,9 +11,9 @@ import pytest
 import spacy
 import torch
 from PIL import Image
-from sightline.monitor.anatomy import Anatomy
 from sightline.monitor.errors import InputError, ModelError, NonFiniteError, OptionError
-from sightline.monitor.lexicon import LexiconError
+from sightline.monitor.language.lexicon import LexiconError
+from sightline.monitor.models.anatomy import Anatomy
 from sightline.monitor.session import Monitor
 from transformers import (
     LlamaConfig,

@@ -19,8 +19,9 @@ from sightline.detectors.svar import LayerRange
 from sightline.detectors.threshold import SvarThreshold
 from sightline.monitor.caption import Caption
 from sightline.monitor.events import End, Event, Mention, Token, Verdict, Word
-from sightline.monitor.lexicon import Lexicon
-from sightline.monitor.nouns import NounSpotter
+from sightline.monitor.language.lexicon import Lexicon
+from sightline.monitor.language.nouns import NounSpotter
+from sightline.monitor.language.words import Detokenizer, WordSplitter
 from sightline.monitor.report import (
     CalibrationSection,
     Failure,
@@ -33,7 +34,6 @@ from sightline.monitor.report import (
     schema,
     shipped_schema,
 )
-from sightline.monitor.words import Detokenizer, WordSplitter
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 

@@ -14,8 +14,8 @@ from sightline.detectors.svar import LayerRange, svar
 from sightline.detectors.threshold import FILE, SvarThreshold
 from sightline.monitor.errors import ModelError
 from sightline.monitor.events import Token
-from sightline.monitor.images import ImageInfo
-from sightline.monitor.loading import Loaded
+from sightline.monitor.models.images import ImageInfo
+from sightline.monitor.models.loading import Loaded
 from sightline.monitor.report import Report
 from sightline.monitor.session import Monitor
 from transformers import (

@@ -34,9 +34,9 @@ from sightline.calibration.scenes.seeds import seeds
 from sightline.detectors.mentions import MentionEvidence, Mentions
 from sightline.monitor.errors import InputError
 from sightline.monitor.events import Event, Mention, Token, Word
-from sightline.monitor.images import open_image
+from sightline.monitor.models.images import open_image
+from sightline.monitor.models.prompts import DEFAULT_PROMPT
 from sightline.monitor.observed import MentionObserver
-from sightline.monitor.prompts import DEFAULT_PROMPT
 from sightline.monitor.session import Monitor
 
 IMAGES, BATCH = 22, 4

@@ -13,10 +13,10 @@ from sightline.calibration.scenes.render import render
 from sightline.calibration.scenes.seeds import seeds
 from sightline.calibration.scenes.world import sample_scene
 from sightline.detectors.evidence import Evidence
-from sightline.monitor.prompts import DEFAULT_PROMPT
+from sightline.monitor.language.words import Detokenizer
+from sightline.monitor.models.prompts import DEFAULT_PROMPT
 from sightline.monitor.recording import Recorder
 from sightline.monitor.session import Monitor
-from sightline.monitor.words import Detokenizer
 
 SCENES = 30
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from sightline.calibration.objects.annotations import AnnotationError, Annotations
-from sightline.monitor.lexicon import Lexicon
+from sightline.monitor.language.lexicon import Lexicon
 
 COCO = Lexicon.load("coco")
 

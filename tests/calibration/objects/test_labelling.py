@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sightline.calibration.objects.labelling import find_objects, label
-from sightline.monitor.lexicon import Lexicon
-from sightline.monitor.nouns import find_mentions
+from sightline.monitor.language.lexicon import Lexicon
+from sightline.monitor.language.nouns import find_mentions
 
 COCO = Lexicon.load("coco")
 CAPTIONS = Path(__file__).parents[3] / "shared" / "data" / "real_captions"

@@ -17,7 +17,7 @@ from sightline.calibration.scenes.findings import (
 from sightline.calibration.scenes.render import Picture, render
 from sightline.calibration.scenes.telling import Telling
 from sightline.calibration.scenes.world import Placed, Scene
-from sightline.monitor.lexicon import Lexicon
+from sightline.monitor.language.lexicon import Lexicon
 
 LAYERS, HEADS, PATCHES = 3, 2, 64
 

@@ -23,8 +23,8 @@ from sightline.calibration.scenes.world import sample_scene
 from sightline.calibration.statistics import auroc, auroc_within
 from sightline.detectors.threshold import SvarThreshold
 from sightline.monitor import small_model
-from sightline.monitor.lexicon import Lexicon
-from sightline.monitor.small import small_model_folder
+from sightline.monitor.language.lexicon import Lexicon
+from sightline.monitor.models.small import small_model_folder
 
 COUNT = 150
 LEXICON = Lexicon.load("small")

@@ -29,7 +29,7 @@ from sightline.calibration.scenes.training.recipe import TINY
 from sightline.calibration.scenes.training.vision import pixel_values
 from sightline.calibration.scenes.training.workers import Worker
 from sightline.calibration.scenes.world import sample_scene
-from sightline.monitor.prompts import prepare
+from sightline.monitor.models.prompts import prepare
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedTokenizerFast
 
 

@@ -17,8 +17,8 @@ from rich.console import Console
 from sightline.monitor.cli.main import main
 from sightline.monitor.cli.run import CaptionRun
 from sightline.monitor.cli.terminal import harmless
-from sightline.monitor.identity import identity
-from sightline.monitor.images import MAX_PIXELS, open_image
+from sightline.monitor.models.identity import identity
+from sightline.monitor.models.images import MAX_PIXELS, open_image
 from sightline.monitor.report import Failure, Report, parse_record
 from sightline.monitor.session import Monitor
 from transformers import AutoModelForImageTextToText

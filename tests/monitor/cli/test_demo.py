@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from sightline.monitor import samples, small
 from sightline.monitor.cli.main import main
 from sightline.monitor.cli.terminal import harmless
+from sightline.monitor.models import samples, small
 from sightline.monitor.report import Report, parse_record
 
 

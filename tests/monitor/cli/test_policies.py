@@ -15,9 +15,9 @@ from sightline.monitor.cli.main import main
 from sightline.monitor.cli.run import CaptionRun
 from sightline.monitor.cli.terminal import CaptionView, told
 from sightline.monitor.events import Mention, Retract, Token, Verdict
-from sightline.monitor.images import MAX_PIXELS
+from sightline.monitor.models.images import MAX_PIXELS
+from sightline.monitor.models.prompts import DEFAULT_PROMPT
 from sightline.monitor.policy import Policy
-from sightline.monitor.prompts import DEFAULT_PROMPT
 from sightline.monitor.report import ActionSection, parse_record
 from sightline.monitor.session import Monitor
 

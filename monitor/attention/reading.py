@@ -1,0 +1,325 @@
+"""One forward pass as the tap reads it: layer after layer in, one step out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import WatchError
+from .frame import JOINED_BYTES, Frame
+from .intervention import HeadGuided
+from .rows import pick, shows_all, sight
+from .segments import Segments
+
+Rows = Literal["all"] | Tensor | None
+"""Query rows to measure: all of a pass, int64 ``[batch, rows]`` positions, or the last (None)."""
+
+
+class Call(NamedTuple):
+    """One call of a layer's own attention function, and what it gave."""
+
+    name: str
+    module: nn.Module
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    mask: object
+    options: dict[str, Any]
+    output: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Postponed:
+    """A decoding step that can still be read when it is long over, given its layers' keys.
+
+    Attributes:
+        queries: ``[layers, batch, heads, dim]``, of the step's only row.
+        length: how many keys, from the first, the row could see.
+        mask: which of them it saw, ``[batch or 1, 1, 1, length]``; all if ``None``.
+        scaling: factor of the scores.
+        softcap: bound of the scores.
+    """
+
+    queries: Tensor
+    length: int
+    mask: Tensor | None
+    scaling: float | None
+    softcap: float | None
+
+
+class Reading:
+    """What is known of a forward pass so far.
+
+    Args:
+        segments: which segment each position belongs to.
+        watched: how many layers are read.
+        rows: which query rows to measure.
+        patches: whether to keep the attention to each image token.
+        start: position in the sequence of the pass's first query.
+        length: queries in the pass.
+        hold: whether a decoding step is read in the end alone, however large its keys are.
+    """
+
+    def __init__(
+        self,
+        segments: Segments,
+        *,
+        watched: int,
+        rows: Rows,
+        patches: bool,
+        start: int,
+        length: int,
+        hold: bool = False,
+    ) -> None:
+        self.seen = 0  # watched layers that ran
+        self.intervened = False
+        self._slots: list[int] = []  # watched layers, in the order they were read
+        self._segments = segments
+        self._watched = watched
+        self._rows = rows
+        self._keep_patches = patches
+        self._start = start
+        self._frames: dict[tuple[object, ...], Frame] = {}
+        # A decoding step's layers are read when it is over, as long as their keys are small: Python
+        # that runs in one go costs a third of what it costs scattered between the model's layers.
+        self._later = length == 1 and rows is None
+        self._waiting: list[tuple[Call, int | None]] = []
+        self._hold = hold
+        self._room: float = math.inf
+        # Small results kept one by one between the large temporaries of a long prompt would break
+        # up the heap: with glibc, 2,880 image tokens took a sixth more memory. They get one block.
+        packed = length > 1
+        self._masses = _Parts(watched, packed)
+        self._patches = _Parts(watched, packed)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all watched layers were read."""
+        return self.seen == self._watched
+
+    @torch.no_grad()
+    def finish(self) -> tuple[Tensor, Tensor | None]:
+        """Masses and patches, as :class:`.StepAttention` has them."""
+        self._observe_waiting()
+        for frame in self._frames.values():
+            if frame.queries:
+                self._read(frame)
+        masses = self._by_layer(self._masses.joined())
+        patches = self._by_layer(self._patches.joined()) if self._keep_patches else None
+        if self._rows is None:
+            masses = masses.squeeze(3)
+            patches = None if patches is None else patches.squeeze(2)
+        return masses, patches
+
+    @torch.no_grad()
+    def postponed(self) -> tuple[Postponed, tuple[Tensor, ...]] | None:
+        """The whole step as it can be read later, and the keys of its layers.
+
+        Returns:
+            ``None`` unless all its layers wait and are alike: their keys are all positions of the
+            sequence, all heads see them by the same mask, and score them in the same way.
+        """
+        if len(self._waiting) != self._watched:
+            return None
+        calls = [call for call, _ in self._waiting]
+        first, total = calls[0], self._start + 1
+        kind = _kind(first)
+        if (
+            [slot for _, slot in self._waiting] != list(range(self._watched))
+            or first.key.shape[2] != total
+            or not shows_all(first.name, first.mask, first.options)
+            or any(_kind(call) != kind for call in calls[1:])
+        ):
+            return None
+        mask = first.mask if isinstance(first.mask, Tensor) else None
+        step = Postponed(
+            queries=torch.stack([call.query[:, :, 0] for call in calls]),
+            length=total,
+            mask=mask,
+            scaling=first.options.get("scaling"),
+            softcap=first.options.get("softcap"),
+        )
+        return step, tuple(call.key for call in calls)
+
+    def observe(self, call: Call, slot: int | None, guide: HeadGuided | None) -> None:
+        """Take in a layer that ran.
+
+        Args:
+            call: the layer's attention.
+            slot: its place among the watched layers, ``None`` if it is not watched.
+            guide: Eq. 4, if it acts here.
+        """
+        if slot is not None:
+            self.seen += 1
+        if guide is None and self._later:
+            waiting = self._waiting
+            if not waiting and not self._hold:
+                size = call.key.numel() * call.key.element_size()
+                self._room = JOINED_BYTES.get(call.key.device.type, 0) // size
+            waiting.append((call, slot))
+            if len(waiting) < self._room:
+                return
+        with torch.no_grad():
+            if guide is None and self._later:
+                self._observe_waiting()
+            else:
+                self._observe(call, slot, guide)
+
+    def _observe_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for call, slot in waiting:
+            self._observe(call, slot, None)
+
+    def _observe(self, call: Call, slot: int | None, guide: HeadGuided | None) -> None:
+        """Let a layer wait to be read with others of its kind, or read it now."""
+        frame, query, key, value = self._frame(call), call.query, call.key, call.value
+        seen = frame.sight.keys
+        if seen != key.shape[2]:
+            key, value = key[:, :, :seen], value[:, :, :seen]
+        if frame.rows is not None:
+            query = pick(query, frame.rows)
+        elif self._rows is None and query.shape[2] > 1:
+            query = query[:, :, -1:]
+        sinks = call.options.get("s_aux")
+        alone = guide is not None or sinks is not None
+        if alone and frame.queries:
+            self._read(frame)
+        frame.queries.append(query)
+        frame.keys.append(key)
+        if slot is not None:
+            frame.slots.append(slot)
+        if guide is not None:
+            strength = guide.strength(query.shape[0], query.device)
+            weights = self._read(frame, sinks, strength)
+            groups = query.shape[1] // value.shape[1]
+            row = weights[0] @ value.repeat_interleave(groups, dim=1).float()
+            guided, output = row[:, :, 0].to(call.output.dtype), call.output
+            output[:, -1] = torch.where(strength.ne(0), guided, output[:, -1])
+            self.intervened = True
+        elif alone or len(frame.keys) >= frame.room:
+            self._read(frame, sinks)
+
+    def _read(
+        self, frame: Frame, sinks: Tensor | None = None, guide: Tensor | None = None
+    ) -> Tensor:
+        """Recompute the rows of the layers waiting in ``frame`` and keep what a step needs."""
+        weights = frame.weights(sinks, guide)
+        if frame.slots:
+            self._slots += frame.slots
+            self._masses.add(frame.masses(weights))
+            patches = frame.patches(weights)
+            if patches is not None:
+                self._patches.add(patches)
+        frame.clear()
+        return weights
+
+    def _by_layer(self, joined: Tensor) -> Tensor:
+        """``[layers as read, batch, ...]`` as ``[batch, layers, ...]``, layers ascending."""
+        if self._slots != sorted(self._slots):
+            order = sorted(range(len(self._slots)), key=self._slots.__getitem__)
+            joined = joined[torch.tensor(order, device=joined.device)]
+        return joined.transpose(0, 1)
+
+    def _frame(self, call: Call) -> Frame:
+        kind = _kind(call)
+        frame = self._frames.get(kind)
+        if frame is not None:
+            return frame
+        query, key, options = call.query, call.key, call.options
+        batch, keys, device = key.shape[0], key.shape[2], key.device
+        total = self._start + query.shape[2]
+        # A sliding window keeps the latest keys only; a static cache has room to spare.
+        offset = max(total - keys, 0)
+        table = self._segments.table(batch, offset + keys, device)[:, offset : offset + keys]
+        rows = self._rows_of_pass(query)
+        sees = sight(
+            call.name,
+            call.module,
+            query,
+            key,
+            call.mask,
+            options,
+            start=self._start,
+            segments=table,
+            rows=rows,
+        )
+        index = exists = None
+        if self._keep_patches:
+            image = self._segments.image_index(batch, device)
+            place = (image.positions - offset).unsqueeze(1)
+            inside = image.exists.unsqueeze(1) & (place >= 0) & (place < sees.keys)
+            index, exists = place.clamp(0, sees.keys - 1), inside.float()
+        room = JOINED_BYTES.get(device.type, 0) // (key.numel() * key.element_size())
+        frame = Frame(
+            sight=sees,
+            segments=table if sees.keys == keys else table[:, : sees.keys],
+            # All rows in order need no picking.
+            rows=None if isinstance(self._rows, str) else rows,
+            patch_index=index,
+            patch_exists=exists,
+            scaling=options.get("scaling"),
+            softcap=options.get("softcap"),
+            room=room if self._rows is None else 1,
+            mask=call.mask,
+        )
+        self._frames[kind] = frame
+        return frame
+
+    def _rows_of_pass(self, query: Tensor) -> Tensor | None:
+        """The rows of interest, counted from the first query of this pass."""
+        if self._rows is None:
+            return None
+        batch, _, length, _ = query.shape
+        if isinstance(self._rows, str):
+            return torch.arange(length, device=query.device).expand(batch, -1)
+        rows = self._rows.to(query.device) - self._start
+        if bool(((rows < 0) | (rows >= length)).any()):
+            raise WatchError(
+                f"rows must lie within the one forward pass that is watched, positions "
+                f"{self._start}-{self._start + length - 1}, were: {int(self._rows.min())}-"
+                f"{int(self._rows.max())}. Run the whole sequence in a single pass."
+            )
+        return rows.repeat_interleave(self._segments.repeats(batch), dim=0)
+
+
+def _kind(call: Call) -> tuple[object, ...]:
+    """Layers of one kind are one computation."""
+    query, key, get = call.query, call.key, call.options.get
+    window, sinks = get("sliding_window"), get("s_aux")
+    same = (id(call.mask), query.shape, key.shape, key.device, get("scaling"), get("softcap"))
+    return (*same, window, None if sinks is None else id(sinks))
+
+
+class _Parts:
+    """Results ``[some layers, ...]`` as they come; ``packed``, in one block of memory."""
+
+    def __init__(self, layers: int, packed: bool) -> None:
+        self._layers = layers
+        self._packed = packed
+        self._block: Tensor | None = None
+        self._filled = 0
+        self._list: list[Tensor] = []
+
+    def add(self, part: Tensor) -> None:
+        """Keep a part."""
+        if not self._packed:
+            self._list.append(part)
+            return
+        if self._block is None:
+            self._block = part.new_empty(self._layers, *part.shape[1:])
+        end = self._filled + len(part)
+        self._block[self._filled : end].copy_(part, non_blocking=True)
+        self._filled = end
+
+    def joined(self) -> Tensor:
+        """All parts, ``[layers, ...]``, in the order they came."""
+        if self._block is not None:
+            return self._block
+        if len(self._list) == 1:
+            return self._list[0]
+        device = self._list[0].device  # a model may be spread over several
+        return torch.cat([part.to(device, non_blocking=True) for part in self._list])

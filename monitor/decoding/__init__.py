@@ -1,0 +1,1 @@
+"""A generation that can be paused, taken back and gone on with, through ``generate`` alone."""

@@ -1,0 +1,1 @@
+"""From tokens to text, from text to words, from words to nouns and the objects they name."""

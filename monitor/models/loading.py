@@ -1,0 +1,134 @@
+"""A model and its processor from a name or a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    PreTrainedConfig,
+    PreTrainedModel,
+    ProcessorMixin,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+from ...detectors.artifact.sealed import ArtifactError
+from ...detectors.calibrated import CalibratedDetector
+from ...detectors.presets import provisional_threshold
+from ...detectors.threshold import SvarThreshold
+from ...detectors.verdict import Calibration
+from ..errors import ModelError
+
+SMALL: Final = "small"
+"""The name of the model that ships with the package."""
+
+CALIBRATION: Final = "calibration"
+"""The folder in a checkpoint's folder that holds its calibration."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A model ready to run and what belongs to it.
+
+    Attributes:
+        model: in evaluation mode, on its device.
+        processor: its processor.
+        lexicon: name of the lexicon that fits what it was trained on.
+        calibration: the calibration that comes with it, or the provisional threshold of a model
+            whose mean SVAR was published, if there is either.
+    """
+
+    model: PreTrainedModel
+    processor: ProcessorMixin
+    lexicon: str
+    calibration: Calibration | None = None
+
+
+def load(
+    name_or_folder: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype = "auto",
+) -> Loaded:
+    """Load a checkpoint; code that a checkpoint may bring along is never run.
+
+    Args:
+        name_or_folder: a folder, a name on the Hugging Face hub, or ``"small"``.
+        device: where the model runs; the CPU by default.
+        dtype: of the weights; by default what the checkpoint says. The small model is float32.
+
+    Raises:
+        ModelError: nothing is there, it is damaged, or it is not an image-text-to-text model.
+        ArtifactError: the calibration in its folder cannot be read.
+    """
+    if str(name_or_folder) == SMALL:
+        from .small import small_model, small_model_folder
+
+        try:
+            model, processor = small_model()
+            own = _calibration(small_model_folder())
+        except FileNotFoundError as error:
+            raise ModelError(str(error)) from error
+        return Loaded(_placed(model, device), processor, SMALL, own)
+    name = str(name_or_folder)
+    try:
+        config = AutoConfig.from_pretrained(name)
+        _check_kind(name, config)
+        loaded = AutoModelForImageTextToText.from_pretrained(name, config=config, dtype=dtype)
+        # The PIL back end needs no torchvision, and is the same on every machine.
+        found = AutoProcessor.from_pretrained(name, backend="pil")
+    except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(
+            f"{name!r} could not be loaded as a model: {error} Give a folder that "
+            f"save_pretrained wrote, a name on the Hugging Face hub, or 'small'."
+        ) from error
+    if not isinstance(found, ProcessorMixin):
+        raise ModelError(
+            f"{name!r} must come with a processor for text and images, it has a "
+            f"{type(found).__name__}. Save the model's processor beside it."
+        )
+    own = _calibration(Path(name)) or _provisional(name, config)
+    return Loaded(_placed(loaded, device), found, "coco", own)
+
+
+def _calibration(folder: Path) -> Calibration | None:
+    """The calibration that lies beside a checkpoint, else the chosen threshold, if one does."""
+    try:
+        if (folder / CALIBRATION).is_dir():
+            return CalibratedDetector.load(folder / CALIBRATION)
+        return SvarThreshold.load(folder)
+    except ArtifactError:
+        raise
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+
+
+def _provisional(name: str, config: PreTrainedConfig) -> Calibration | None:
+    depth = getattr(config.get_text_config(), "num_hidden_layers", None)
+    return provisional_threshold(name, depth) if isinstance(depth, int) else None
+
+
+def _check_kind(name: str, config: PreTrainedConfig) -> None:
+    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        raise ModelError(
+            f"The model must read images and write text; {name!r} is a {config.model_type!r} "
+            f"model, which transformers does not list as image-text-to-text."
+        )
+
+
+def _placed(model: PreTrainedModel, device: str | torch.device | None) -> PreTrainedModel:
+    model.eval()
+    if device is not None:
+        try:
+            model.to(device)  # type: ignore[arg-type]  # transformers wraps it without its types
+        except (RuntimeError, AssertionError) as error:
+            raise ModelError(f"The model cannot run on {device!r}: {error}") from error
+    return model

@@ -1,0 +1,130 @@
+"""One flagged span on its way to an outcome: what was there, what was tried, what is tried now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ..events import Action, Mention, Trial, Verdict
+from .deliberation import Deliberation, Outcome
+from .draft import Draft
+from .policy import Intervention
+
+Flagged = Sequence[tuple[Mention, Verdict]]
+"""Mentions and their verdicts, all flagged."""
+
+
+@dataclass(slots=True)
+class Episode:
+    """A flagged span.
+
+    Attributes:
+        deliberation: decides what is next.
+        sentence: the first token of the flagged sentence.
+        start: the first token that is written again.
+        original: the caption as it was when it was flagged.
+        flagged: what was flagged in it.
+        passes: tokens decoded for the caption until then.
+        began: seconds, on the clock of ``time.perf_counter``.
+        avoided: first sub-tokens of all that was flagged since.
+        rejected: how the spans began that were not accepted, the original among them.
+        trials: what was tried.
+        intervention: what is tried now.
+        guided: whether Eq. 4 is on.
+        script: what was written under Eq. 4, while it is read again without it.
+        trial_passes: tokens decoded for the caption until this try.
+    """
+
+    deliberation: Deliberation
+    sentence: int
+    start: int
+    original: Draft
+    flagged: Flagged
+    passes: int
+    began: float = field(default_factory=time.perf_counter)
+    avoided: set[int] = field(default_factory=set)
+    rejected: list[tuple[int, ...]] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+    intervention: Intervention | None = None
+    guided: bool = False
+    script: tuple[int, ...] = ()
+    trial_passes: int = 0
+
+    def __post_init__(self) -> None:
+        self.reject(self.original, self.flagged)
+
+    def seen_before(self, span: Sequence[int]) -> bool:
+        """Whether a span begins as one that was rejected."""
+        return any(tuple(span[: len(one)]) == one for one in self.rejected)
+
+    def reject(self, draft: Draft, flagged: Flagged) -> None:
+        """Remember how a span began that is not accepted, and what was flagged in it."""
+        self.rejected.append(tuple(draft.tokens[self.start :]))
+        self.avoided.update(draft.tokens[mention.first_token] for mention, _ in flagged)
+
+    def tried(self, draft: Draft, result: str, *, end: int, passes: int) -> None:
+        """Write down a try.
+
+        Args:
+            draft: the caption with it.
+            result: ``passed``, or why not.
+            end: the token after its last.
+            passes: tokens decoded for the caption by now.
+        """
+        objects = {m.index for m in draft.mentions(self.start) if m.object is not None}
+        inside = {m.index for m in draft.mentions(self.start)}
+        judged = [
+            event
+            for event in draft.events()
+            if isinstance(event, Verdict)
+            and (event.mention in objects or (event.flagged and event.mention in inside))
+        ]
+        self.trials.append(
+            Trial(
+                intervention=str(self.intervention),
+                text=draft.text[draft.offset(self.start) : draft.offset(end)].strip(),
+                score=_highest(judged),
+                tokens=passes - self.trial_passes,
+                result=result,
+            )
+        )
+
+    def settled(
+        self, draft: Draft, outcome: Outcome, reason: str, *, end: int, passes: int
+    ) -> Action:
+        """What came of it.
+
+        Args:
+            draft: the caption now.
+            outcome: kind of outcome.
+            reason: why, in words.
+            end: the token after the last of what stands there now.
+            passes: tokens decoded for the caption by now.
+        """
+        gone = outcome in ("dropped", "stopped")
+        start = self.sentence if gone else self.start
+        end = max(start, end)
+        begins = self.original.offset(start)
+        replaced = outcome == "replaced"
+        return Action(
+            row=draft.row,
+            start=start,
+            end=end,
+            offset=begins,
+            objects=tuple(mention.object or mention.lemma for mention, _ in self.flagged),
+            old=self.original.text[begins:].strip(),
+            new="" if gone else draft.text[begins : draft.offset(end)].strip(),
+            old_score=_highest(verdict for _, verdict in self.flagged),
+            new_score=self.trials[-1].score if replaced else None,
+            intervention=str(self.intervention) if replaced else None,
+            trials=tuple(self.trials),
+            extra_tokens=passes - self.passes + len(self.original.tokens) - end,
+            milliseconds=1000 * (time.perf_counter() - self.began),
+            outcome=outcome,
+            reason=reason,
+        )
+
+
+def _highest(verdicts: Iterable[Verdict]) -> float | None:
+    return max((one.score for one in verdicts if one.score is not None), default=None)

@@ -1,0 +1,324 @@
+"""A generation under a policy: what is flagged is taken back and written again, or left out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor, PreTrainedModel
+
+from ..attention.lens import Lens
+from ..attention.measurement import PendingStep, StepMeter
+from ..attention.tap import AttentionTap
+from ..decoding.forcing import DeadEndError
+from ..decoding.options import DecodingOptions
+from ..decoding.resumable import ResumableGeneration, Step
+from ..errors import NonFiniteError, OptionError, WatchError
+from ..events import Event
+from ..report import Header, Report, ReportBuilder
+from ..watch import CancelledError
+from .draft import Draft, MakeCaption
+from .policy import Policy
+from .release import Release, Show
+from .rewriting import Rewriting
+
+
+class Redecoding:
+    """A context manager around one generation under a policy. Made by ``Monitor``.
+
+    While nothing is flagged it is one call of ``generate`` with the tokens of plain ``generate``.
+    What is flagged is settled as the policy says. In a batch only the flagged rows change: the
+    others are decoded again with the tokens they had, bit for bit. A row that is stopped is
+    written on behind the scenes until the others end, and cut in what is returned.
+
+    What is raised while a span is decoded again gives the original back, flagged, with the error
+    as the action's reason, and the caption goes on; an interrupt does the same and is raised on.
+
+    Args:
+        model: the model that decodes.
+        tap: not open yet; with an intervention in it, at strength 0, if the policy has one.
+        inputs: the processor's tensors.
+        options: the other arguments of ``generate``.
+        policy: what to do about flags.
+        headers: one per prompt.
+        caption: makes captions.
+        lens: not open yet, if the calibration reads it.
+        on_nonfinite: ``raise``, or ``record``.
+        on_event: called with every event.
+        show: whether events come at once or when nothing of them will be taken back.
+
+    Raises:
+        OptionError: options under which nothing could be taken back; before anything is decoded.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: PreTrainedModel,
+        tap: AttentionTap,
+        inputs: Mapping[str, Any],
+        options: Mapping[str, Any],
+        known: DecodingOptions,
+        policy: Policy,
+        headers: Sequence[Header],
+        caption: MakeCaption,
+        lens: Lens | None = None,
+        on_nonfinite: Literal["raise", "record"] = "raise",
+        on_event: Callable[[Event], None] | None = None,
+        show: Show = "hold",
+    ) -> None:
+        self.options = known
+        self._processor = _Reader(self._on_scores)
+        mine = [*(options.get("logits_processor") or ()), self._processor]
+        self._generation = ResumableGeneration(model, inputs, {**options, "logits_processor": mine})
+        if not known.eos and (policy.act != "redecode" or policy.otherwise != "keep"):
+            raise OptionError(
+                "A policy that ends captions needs a token that ends them, eos_token_id is None. "
+                "Give one, or use Policy(act='redecode', otherwise='keep')."
+            )
+        self._model = model
+        self._tap = tap
+        self._lens = lens
+        self._meter = StepMeter(model, tap, lens)
+        self._headers = tuple(headers)
+        self._on_nonfinite = on_nonfinite
+        self._on_event = on_event
+        self._untold: BaseException | None = None
+        self._rows = [
+            Rewriting(
+                Draft(row, caption),
+                policy,
+                prompt=self._generation.prompt_length,
+                eos=known.eos,
+                release=None if on_event is None else Release(row, show, self._tell),
+            )
+            for row in range(len(self._generation.sequences))
+        ]
+        self._eos = min(known.eos, default=0)
+        self._alpha: list[float] = []
+        self._pending: PendingStep | None = None
+        self._stack = ExitStack()
+        self._cancelled = threading.Event()
+        self._began = 0.0
+        self._first_token: float | None = None
+
+    # --- the block ------------------------------------------------------------------------------
+
+    def __enter__(self) -> Redecoding:
+        with ExitStack() as stack:
+            stack.enter_context(self._tap)
+            if self._lens is not None:
+                stack.enter_context(self._lens)
+            self._stack = stack.pop_all()
+        self._meter.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._meter.__exit__(kind, error, trace)
+        self._stack.close()
+
+    def cancel(self) -> None:
+        """Make the generation stop at its next step with ``CancelledError``; from any thread."""
+        self._cancelled.set()
+
+    # --- what came of it ------------------------------------------------------------------------
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """One report per caption; those of unfinished captions say ``interrupted``."""
+        return tuple(map(self._report, range(len(self._rows))))
+
+    def header(self, row: int) -> Header:
+        """What the report of a caption says before its first event."""
+        return self._headers[row * len(self._headers) // max(len(self._rows), 1)]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The captions so far."""
+        return tuple(row.draft.text for row in self._rows)
+
+    def _report(self, index: int) -> Report:
+        row = self._rows[index]
+        builder = ReportBuilder(self.header(index), row=index)
+        for event in (*row.draft.events(), *row.actions):
+            builder.add(event)
+        total = None if row.ended_at is None else row.ended_at - self._began
+        return builder.report(first_token=self._first_token, total=total)
+
+    @property
+    def output(self) -> Any:
+        """What ``generate`` would have returned, cut where captions were stopped.
+
+        Scores and the like of a stopped row describe what was written behind the scenes.
+        """
+        output: Any = self._generation.output
+        if not any(row.stopped for row in self._rows):
+            return output
+        prompt = self._generation.sequences[:, : self._generation.prompt_length]
+        if isinstance(output, Tensor):
+            return self._cut_sequences(prompt, fewest=0)
+        fewest = self._generation.length - self._generation.prompt_length
+        output.sequences = self._cut_sequences(prompt, fewest=fewest)
+        return output
+
+    def _cut_sequences(self, prompt: Tensor, *, fewest: int) -> Tensor:
+        written = []
+        for row in self._rows:
+            tokens = row.draft.tokens
+            open_ended = row.stopped and (not tokens or tokens[-1] not in self.options.eos)
+            written.append([*tokens, self._eos] if open_ended else tokens)
+        longest = max(fewest, *map(len, written))
+        pad = self._eos if self.options.pad is None else self.options.pad
+        filled = [[*tokens, *[pad] * (longest - len(tokens))] for tokens in written]
+        return torch.cat([prompt, torch.tensor(filled, device=prompt.device)], dim=1)
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    def run(self) -> Any:
+        """Decode all captions, and return what ``generate`` would have returned."""
+        self._began = time.perf_counter()
+        force: Tensor | None = None
+        while True:
+            cuts: list[int | None] = []
+            try:
+                self._generation.advance(
+                    self._on_step,
+                    force=force,
+                    bans=[ban for row in self._rows for ban in row.bans()],
+                    before_pass=self._guide,
+                )
+            except CancelledError:
+                raise
+            except DeadEndError as error:
+                self._fresh_meter()
+                if not self._rows[error.row].dead_end(error.position, self._raw(error.row)):
+                    raise
+            except Exception as error:
+                cuts = [] if error is self._untold else self._give_back(error)
+                if not cuts:
+                    raise
+            except BaseException as error:
+                if error is not self._untold:
+                    self._give_back(error)
+                raise
+            cuts += [row.attend(self._raw(place)) for place, row in enumerate(self._rows)]
+            again = [cut for cut in cuts if cut is not None]
+            for row in self._rows:
+                row.show()
+            if not again and all(row.draft.ended for row in self._rows):
+                return self.output
+            force = self._rewind(again)
+
+    def _tell(self, event: Event) -> None:
+        """Send an event; what its receiver raises is no fault of the decoding."""
+        if self._on_event is not None:
+            try:
+                self._on_event(event)
+            except BaseException as error:
+                self._untold = error
+                raise
+
+    def _raw(self, place: int) -> list[int]:
+        tokens: list[int] = self._generation.sequences[
+            place, self._generation.prompt_length :
+        ].tolist()
+        return tokens
+
+    def _on_scores(self) -> None:
+        if self._cancelled.is_set():
+            raise CancelledError("Generation was cancelled by its consumer.")
+        self._pending = self._meter.measure()
+
+    def _on_step(self, step: Step) -> bool:
+        """Read what a step added; True where a row needs attention."""
+        if self._pending is None:
+            raise WatchError("A token came without a forward pass of the watched model.")
+        pending, self._pending = self._pending, None
+        index = step.position - self._generation.prompt_length
+        fresh = [
+            (place, row)
+            for place, row in enumerate(self._rows)
+            if not row.draft.ended and index >= len(row.draft.tokens)
+        ]
+        if not fresh:
+            return False
+        ids = step.tokens.cpu()
+        measured = self._meter.collect(pending, ids)
+        if self._first_token is None:
+            self._first_token = time.perf_counter() - self._began
+        tokens, ended = ids.tolist(), step.ended.tolist()
+        for place, row in fresh:
+            if not measured.finite(place) and self._on_nonfinite == "raise":
+                raise NonFiniteError(row=place, step=index)
+            token = tokens[place]
+            end: Literal["eos", "length", "stopped"] | None = None
+            if ended[place]:
+                limit = self.options.limit
+                cut = limit is not None and index + 1 >= limit
+                end = "eos" if token in self.options.eos else "length" if cut else "stopped"
+            row.read(token, measured.evidence(place), end=end)
+            row.show()
+        return any(row.alert is not None for row in self._rows)
+
+    # --- back and forth -------------------------------------------------------------------------
+
+    def _rewind(self, cuts: Sequence[int]) -> Tensor | None:
+        """Take the generation back as far as any row needs it; what is known already is forced."""
+        generation, prompt = self._generation, self._generation.prompt_length
+        back = min([generation.length, *(prompt + tokens for tokens in cuts)])
+        generation.rollback(back)
+        scripts = [row.script[back - prompt :] for row in self._rows]
+        longest = max(map(len, scripts))
+        if not longest:
+            return None
+        filled = [[*script, *[-1] * (longest - len(script))] for script in scripts]
+        return torch.tensor(filled, dtype=torch.int64, device=generation.sequences.device)
+
+    def _guide(self, ids: Tensor) -> None:
+        """Set the strength of Eq. 4 for the pass that predicts the next token of each row."""
+        guide = self._tap.intervention
+        if guide is None:
+            return
+        token = ids.shape[1] - self._generation.prompt_length
+        alpha = [row.strength(token) for row in self._rows]
+        if alpha != self._alpha:
+            guide.alpha = torch.tensor(alpha) if any(alpha) else 0.0
+            self._alpha = alpha
+
+    # --- what can go wrong ----------------------------------------------------------------------
+
+    def _give_back(self, error: BaseException) -> list[int | None]:
+        """Put back the originals of all spans that are being decoded again; from where."""
+        self._fresh_meter()
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        backs = [row.give_back(reason) for row in self._rows]
+        return [back for back in backs if back is not None]
+
+    def _fresh_meter(self) -> None:
+        """A pass that broke off leaves half a measurement behind."""
+        self._meter.__exit__(None, None, None)
+        self._meter = StepMeter(self._model, self._tap, self._lens)
+        self._meter.__enter__()
+        self._pending = None
+
+
+class _Reader(LogitsProcessor):
+    """Lets the owner read each step; the scores go on as they are."""
+
+    def __init__(self, read: Callable[[], None]) -> None:
+        self._read = read
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
+        self._read()
+        return scores

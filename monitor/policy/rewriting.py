@@ -1,0 +1,336 @@
+"""One caption under a policy: read token by token, taken back, written again. No model.
+
+It says what it needs: from where to decode again, what must be said, what must not be, under which
+strength of Eq. 4. :class:`.Redecoding` sees to it, for a whole batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from ...detectors.evidence import Evidence
+from ..decoding.forcing import Ban
+from ..events import Action, Event, Mention, Verdict
+from .deliberation import Deliberation, Failed, Outcome, Redo, Settle, collapsed
+from .draft import Draft
+from .episode import Episode, Flagged
+from .policy import Policy
+from .release import Release
+from .spans import span_start
+
+Alert = Literal["flagged", "passed", "more"] | Failed
+"""Why a caption needs attention: something is ``flagged``; the span that is written again is
+complete and ``passed``; it ended, and ``more`` was asked for; or why a try failed."""
+
+_FOREVER: Final = 2**62
+
+
+class Rewriting:
+    """A caption, what was done about it and what is to be done next.
+
+    Args:
+        draft: empty.
+        policy: what to do about flags.
+        prompt: tokens of the padded prompt.
+        eos: token ids that end a caption.
+        release: where its events go, if anywhere.
+
+    Attributes:
+        draft: the caption as it is now.
+        alert: why it needs attention; ``None`` while it does not.
+        actions: what was done, in order.
+        ended_at: when it ended, on the clock of ``time.perf_counter``.
+        stopped: whether its end was the policy's doing.
+    """
+
+    def __init__(
+        self,
+        draft: Draft,
+        policy: Policy,
+        *,
+        prompt: int,
+        eos: frozenset[int],
+        release: Release | None = None,
+    ) -> None:
+        self.draft = draft
+        self.alert: Alert | None = None
+        self.actions: list[Action] = []
+        self.ended_at: float | None = None
+        self._policy = policy
+        self._prompt = prompt
+        self._eos = eos
+        self._release = release
+        self._more = policy.more
+        self._settled = 0  # sentences that begin before this token are no longer acted on,
+        self._kept: set[int] = set()  # nor are these, by their first token
+        self._passes = 0  # tokens decoded for this caption
+        self._bans: list[Ban] = []
+        self._episode: Episode | None = None
+        self._flagged: list[tuple[Mention, Verdict]] = []
+        self._raw: list[int] | None = None  # all that is said of a stopped row, behind the scenes
+        self._natural: tuple[int, Evidence | None] | None = None  # the end the model would have put
+        self._natural_place = -1
+
+    # --- what it needs --------------------------------------------------------------------------
+
+    @property
+    def stopped(self) -> bool:
+        """Whether its end was the policy's doing."""
+        return self._raw is not None
+
+    @property
+    def script(self) -> list[int]:
+        """All tokens that are known of the row, those that it is still to say included."""
+        if self._raw is not None:
+            return self._raw
+        if self._episode is not None and self._episode.script:
+            return [*self.draft.tokens[: self._episode.start], *self._episode.script]
+        return self.draft.tokens
+
+    def bans(self) -> list[Ban]:
+        """What the row must not say from here on."""
+        episode = self._episode
+        if self._raw is not None:
+            return []
+        if episode is None or episode.intervention is None or not episode.intervention.avoid:
+            return self._bans
+        if episode.script or not episode.avoided:
+            return self._bans
+        return [*self._bans, self._ban(episode.avoided, episode.start)]
+
+    def strength(self, token: int) -> float:
+        """Alpha of Eq. 4 in the pass that predicts a token of this row."""
+        episode = self._episode
+        if episode is None or not episode.guided or episode.intervention is None:
+            return 0.0
+        return episode.intervention.alpha if token >= episode.start else 0.0
+
+    # --- a token --------------------------------------------------------------------------------
+
+    def read(
+        self,
+        token: int,
+        evidence: Evidence | None,
+        *,
+        end: Literal["eos", "length", "stopped"] | None,
+    ) -> None:
+        """Take in a token that was decoded for the first time; sets ``alert``."""
+        draft = self.draft
+        events = draft.push(token, evidence, end=end)
+        self._note_flags(events)
+        self._passes += 1
+        if end is not None:
+            self.ended_at = time.perf_counter()
+        if self._episode is not None:
+            self.alert = self._judge(self._episode)
+        elif self._flagged and self._policy.act in ("redecode", "drop", "stop"):
+            self.alert = "flagged"
+        else:
+            self._flagged.clear()
+            self._settled = max(self._settled, draft.sentences.latest)
+            last = len(draft.tokens) - 1
+            if end == "eos" and self._more and last and draft.sentences.latest == last:
+                self.alert = "more"
+
+    def _note_flags(self, events: Sequence[Event]) -> None:
+        draft = self.draft
+        for event in events:
+            if isinstance(event, Verdict) and event.flagged:
+                mention = next(m for m in draft.mentions() if m.index == event.mention)
+                sentence = draft.sentences.start(mention.first_token)
+                if sentence >= self._settled and sentence not in self._kept:
+                    self._flagged.append((mention, event))
+
+    def _judge(self, episode: Episode) -> Alert | None:
+        draft = self.draft
+        span = draft.tokens[episode.start :]
+        if self._flagged:
+            return "flagged"
+        if draft.ended or draft.sentences.end(episode.sentence) is not None:
+            return "passed"
+        if episode.guided and tuple(span) in episode.rejected:
+            return "same"
+        if collapsed(span, before=len(episode.original.tokens) - episode.start):
+            return "collapsed"
+        return None if self._affordable(episode.start) else "budget"
+
+    def _affordable(self, start: int) -> bool:
+        return self._passes - start < self._policy.budget
+
+    # --- what is done about it ------------------------------------------------------------------
+
+    def attend(self, raw: Sequence[int]) -> int | None:
+        """Do what the alert asks for.
+
+        Args:
+            raw: the tokens of the row in the batch, also past the caption's end.
+
+        Returns:
+            The token from which the row must be decoded again; ``None`` if it goes on from where
+            it is.
+        """
+        alert, self.alert = self.alert, None
+        flagged, self._flagged = self._flagged, []
+        if alert is None:
+            return None
+        if alert == "more":
+            return self._go_on()
+        if self._episode is None:
+            return self._open(flagged, raw)
+        if alert == "passed":
+            return self._passed(self._episode, raw)
+        return self._failed(self._episode, alert, flagged, raw)
+
+    def _go_on(self) -> int:
+        """Ask for one more sentence in place of the end."""
+        self._more -= 1
+        end = len(self.draft.tokens) - 1
+        self._natural = (self.draft.tokens[-1], self.draft.evidence[-1])
+        self._natural_place = end
+        place = self._prompt + end
+        self._bans.append(Ban(self.draft.row, self._eos, place, place + 1))
+        return self._replace(self.draft.upto(end), end)
+
+    def _open(self, flagged: Flagged, raw: Sequence[int]) -> int | None:
+        draft, mention = self.draft, flagged[0][0]
+        sentence = draft.sentences.start(mention.first_token)
+        start = span_start(draft.words(), mention, self._policy.back_to, sentence=sentence)
+        episode = self._episode = Episode(
+            Deliberation(self._policy), sentence, start, draft, flagged, self._passes
+        )
+        dropped = sum(action.outcome == "dropped" for action in self.actions)
+        affordable = self._affordable(start)
+        first = episode.deliberation.first(affordable=affordable, dropped=dropped)
+        return self._move(episode, first, raw)
+
+    def _passed(self, episode: Episode, raw: Sequence[int]) -> int | None:
+        draft = self.draft
+        end = draft.sentences.end(episode.sentence)
+        end = len(draft.tokens) if end is None else end
+        span = tuple(draft.tokens[episode.start : end])
+        if episode.seen_before(span):
+            return self._failed(episode, "same", (), raw)
+        if episode.guided:
+            # Judged without the intervention, on a cache that never saw it.
+            episode.guided, episode.script = False, span
+            return self._replace(draft.upto(episode.start), episode.start)
+        back = None
+        if end < len(draft.tokens) and not episode.script:
+            # The token that showed where the sentence ends was picked under the bans.
+            back = self._replace(draft.upto(end), end)
+        episode.tried(self.draft, "passed", end=end, passes=self._passes)
+        self._settle(episode, "replaced", f"try {episode.deliberation.tried} passed", end)
+        self._settled = max(self._settled, end)
+        return back
+
+    def _failed(
+        self, episode: Episode, why: Failed, flagged: Flagged, raw: Sequence[int]
+    ) -> int | None:
+        draft = self.draft
+        episode.tried(draft, why, end=len(draft.tokens), passes=self._passes)
+        episode.reject(draft, flagged)
+        affordable = self._affordable(episode.start)
+        return self._move(episode, episode.deliberation.failed(why, affordable=affordable), raw)
+
+    def _move(self, episode: Episode, move: Redo | Settle, raw: Sequence[int]) -> int | None:
+        original = episode.original
+        if isinstance(move, Redo):
+            episode.intervention = move.intervention
+            episode.guided = move.intervention.alpha > 0
+            episode.script = ()
+            episode.trial_passes = self._passes
+            again = original.upto(episode.start, judged=not episode.guided)
+            return self._replace(again, episode.start)
+        back: int | None = None
+        match move.outcome:
+            case "kept":
+                back = self._restore(episode)
+                end = len(original.tokens)
+            case "dropped":
+                end = episode.sentence
+                self._bans.append(self._ban(episode.avoided, end))
+                back = self._replace(original.upto(end), end)
+            case _:
+                end = episode.sentence
+                self._stop(original.upto(end), raw)
+        self._settle(episode, move.outcome, move.reason, end)
+        return back
+
+    def _restore(self, episode: Episode) -> int | None:
+        """Put the original back; its sentence is not acted on again."""
+        self._kept.add(episode.sentence)
+        if self.draft is episode.original:
+            return None
+        self._passes += len(episode.original.tokens) - episode.start
+        return self._replace(episode.original, episode.start)
+
+    def _stop(self, draft: Draft, raw: Sequence[int]) -> None:
+        """End the caption; its row is ended where it is, and cut in what is returned."""
+        if self.draft.ended:
+            self._raw = list(raw[: len(self.draft.tokens)])
+        else:
+            self._raw = [*raw, min(self._eos)]
+        self._retract(draft, len(draft.tokens))
+        if self._natural is not None and self._natural_place == len(draft.tokens):
+            draft.push(*self._natural, end="eos")
+        else:
+            draft.finish("stopped")
+        self.draft = draft
+        self.ended_at = time.perf_counter()
+
+    def _settle(self, episode: Episode, outcome: Outcome, reason: str, end: int) -> None:
+        action = episode.settled(self.draft, outcome, reason, end=end, passes=self._passes)
+        self.actions.append(action)
+        self._episode = None
+        if self._release is not None:
+            self._release.action(action)
+
+    def _replace(self, draft: Draft, token: int) -> int:
+        """Go on with another draft, decoded anew from ``token`` on."""
+        self._retract(draft, token)
+        self.draft = draft
+        if not draft.ended:
+            self.ended_at = None
+        return token
+
+    def _ban(self, tokens: set[int], start: int) -> Ban:
+        return Ban(self.draft.row, frozenset(tokens), self._prompt + start, _FOREVER)
+
+    # --- what can go wrong ----------------------------------------------------------------------
+
+    def dead_end(self, position: int, raw: Sequence[int]) -> bool:
+        """Bans left no token: the try failed, or the caption ends. False if none was banned."""
+        if self._episode is not None:
+            self.alert = "dead end"
+            return True
+        if not any(ban.start <= position < ban.stop for ban in self._bans):
+            return False
+        self._stop(self.draft.upto(self.draft.sentences.latest), raw)
+        return True
+
+    def give_back(self, reason: str) -> int | None:
+        """Put the original back after an error; the token to decode again from, or ``None``."""
+        episode, draft = self._episode, self.draft
+        if episode is None:
+            return None
+        self.alert = None
+        self._flagged.clear()
+        episode.tried(draft, "error", end=len(draft.tokens), passes=self._passes)
+        self._restore(episode)
+        self._settle(episode, "kept", reason, len(episode.original.tokens))
+        return episode.start
+
+    # --- what a reader sees ---------------------------------------------------------------------
+
+    def show(self) -> None:
+        """Send on what may be seen by now; of a span that is decided about, nothing new."""
+        if self._release is None or self._episode is not None:
+            return
+        whole = self._release.show == "live" or (self.draft.ended and self.alert is None)
+        self._release.upto(self.draft, len(self.draft.tokens) if whole else self._settled)
+
+    def _retract(self, draft: Draft, token: int) -> None:
+        if self._release is not None:
+            self._release.retract(draft, token)
