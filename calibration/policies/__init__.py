@@ -1,0 +1,1 @@
+"""What policies make of captions: each tried on the same images, compared, chosen, certified."""
