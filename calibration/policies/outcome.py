@@ -1,4 +1,4 @@
-"""One caption, written in one way, held against the truth: the row that everything here is made of."""
+"""One caption, written in one way and held against the truth: the row of every comparison here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Outcome:
         passes: forward passes of the model, those of tokens that were thrown away and of
             verification included.
         seconds: on the wall, for this caption alone.
-        ended: whether it came to an end by itself or by the policy's doing, not at the length limit.
+        ended: whether it ended by itself or by the policy's doing, not at the length limit.
         flagged: mentions that were flagged while it was written, also those that are gone.
         actions: how many spans were ``replaced``, ``kept``, ``dropped`` or ``stopped``.
     """
