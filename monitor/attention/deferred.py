@@ -67,7 +67,7 @@ class DeferredTap(AttentionTap):
     def expect(self, decoder: nn.Module, cache: Any) -> None:
         """Learn what the coming pass of ``decoder`` finds in its cache, and of what kind it is."""
         super().expect(decoder, cache)
-        if decoder is self._decoder:
+        if decoder is self._decoder and self._listening:
             layers = getattr(cache, "layers", ())
             grows = (
                 len(layers) > max(self._places)
@@ -81,6 +81,8 @@ class DeferredTap(AttentionTap):
     def keep(self) -> None:
         """Keep the latest forward pass; each pass can be kept once.
 
+        A pass of which several rows are measured counts as so many steps.
+
         Raises:
             WatchError: if no pass was completed since the last call.
         """
@@ -90,7 +92,7 @@ class DeferredTap(AttentionTap):
             return
         self._settle()
         masses, _ = reading.finish()
-        self._steps.append(StepAttention(self.layers, masses, None, reading.intervened))
+        self._steps += StepAttention(self.layers, masses, None, reading.intervened).by_row()
 
     @torch.no_grad()
     def read(self, rows: Sequence[int], steps: Sequence[int]) -> Tensor:

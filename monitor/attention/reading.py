@@ -15,8 +15,9 @@ from .intervention import HeadGuided
 from .rows import pick, shows_all, sight
 from .segments import Segments
 
-Rows = Literal["all"] | Tensor | None
-"""Query rows to measure: all of a pass, int64 ``[batch, rows]`` positions, or the last (None)."""
+Rows = Literal["all"] | int | Tensor | None
+"""Query rows to measure: all of a pass, the last few, int64 ``[batch, rows]`` positions, or the
+last alone (None)."""
 
 
 class Call(NamedTuple):
@@ -86,7 +87,8 @@ class Reading:
         self._frames: dict[tuple[object, ...], Frame] = {}
         # A decoding step's layers are read when it is over, as long as their keys are small: Python
         # that runs in one go costs a third of what it costs scattered between the model's layers.
-        self._later = length == 1 and rows is None
+        self._later = length == 1 and (rows is None or isinstance(rows, int))
+        self._last = _last(rows, length)
         self._waiting: list[tuple[Call, int | None]] = []
         self._hold = hold
         self._room: float = math.inf
@@ -182,8 +184,8 @@ class Reading:
             key, value = key[:, :, :seen], value[:, :, :seen]
         if frame.rows is not None:
             query = pick(query, frame.rows)
-        elif self._rows is None and query.shape[2] > 1:
-            query = query[:, :, -1:]
+        elif self._last is not None and query.shape[2] > self._last:
+            query = query[:, :, -self._last :]
         sinks = call.options.get("s_aux")
         alone = guide is not None or sinks is not None
         if alone and frame.queries:
@@ -193,6 +195,11 @@ class Reading:
         if slot is not None:
             frame.slots.append(slot)
         if guide is not None:
+            if query.shape[2] > 1:
+                raise WatchError(
+                    f"Eq. 4 acts on the last query row of a pass, where {query.shape[2]} were to "
+                    f"be measured. Set alpha to 0, or the tap's rows to 1 or None."
+                )
             strength = guide.strength(query.shape[0], query.device)
             weights = self._read(frame, sinks, strength)
             groups = query.shape[1] // value.shape[1]
@@ -257,25 +264,27 @@ class Reading:
         frame = Frame(
             sight=sees,
             segments=table if sees.keys == keys else table[:, : sees.keys],
-            # All rows in order need no picking.
-            rows=None if isinstance(self._rows, str) else rows,
+            # All rows, or the last few, need no picking.
+            rows=rows if isinstance(self._rows, Tensor) else None,
             patch_index=index,
             patch_exists=exists,
             scaling=options.get("scaling"),
             softcap=options.get("softcap"),
-            room=room if self._rows is None else 1,
+            room=room if self._last == 1 else 1,
             mask=call.mask,
         )
         self._frames[kind] = frame
         return frame
 
     def _rows_of_pass(self, query: Tensor) -> Tensor | None:
-        """The rows of interest, counted from the first query of this pass."""
-        if self._rows is None:
+        """The rows of interest, counted from the first query of this pass; ``None`` if they are
+        the last one alone."""
+        if self._last == 1:
             return None
         batch, _, length, _ = query.shape
-        if isinstance(self._rows, str):
-            return torch.arange(length, device=query.device).expand(batch, -1)
+        if not isinstance(self._rows, Tensor):
+            begin = 0 if self._last is None else length - self._last
+            return torch.arange(begin, length, device=query.device).expand(batch, -1)
         rows = self._rows.to(query.device) - self._start
         if bool(((rows < 0) | (rows >= length)).any()):
             raise WatchError(
@@ -284,6 +293,13 @@ class Reading:
                 f"{int(self._rows.max())}. Run the whole sequence in a single pass."
             )
         return rows.repeat_interleave(self._segments.repeats(batch), dim=0)
+
+
+def _last(rows: Rows, length: int) -> int | None:
+    """How many rows at the end of a pass of ``length`` queries are measured; ``None`` if not so."""
+    if rows is None:
+        return 1
+    return min(rows, length) if isinstance(rows, int) else None
 
 
 def _kind(call: Call) -> tuple[object, ...]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextvars
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -32,7 +33,7 @@ class StepAttention:
     Attributes:
         layers: the decoder layers watched, counted from 0, ascending.
         masses: float32 on the model's device; ``[batch, layers, heads, segments]`` for the last
-            query row, ``[batch, layers, heads, rows, segments]`` if the tap was given ``rows``.
+            query row, ``[batch, layers, heads, rows, segments]`` if the tap has ``rows``.
             Probability mass on each of :data:`~sightline.detectors.evidence.SEGMENTS`.
         patches: float32 ``[batch, layers, image tokens]`` (``[batch, layers, rows, image
             tokens]``), mean over heads of the attention to each image token in order of position,
@@ -45,6 +46,18 @@ class StepAttention:
     masses: Tensor
     patches: Tensor | None
     intervened: bool
+
+    def by_row(self) -> tuple[StepAttention, ...]:
+        """One step per query row, in order, as if each had been a pass of its own."""
+        if self.masses.ndim == 4:
+            return (self,)
+        masses = self.masses.unbind(3)
+        none = (None,) * len(masses)
+        patches = none if self.patches is None else self.patches.unbind(2)
+        return tuple(
+            StepAttention(self.layers, mass, patch, self.intervened)
+            for mass, patch in zip(masses, patches, strict=True)
+        )
 
 
 class AttentionTap:
@@ -69,16 +82,19 @@ class AttentionTap:
         layers: decoder layers to watch, counted from 0; all by default.
         patches: for how many of the latest steps to keep the attention to each image token.
         intervention: Eq. 4, in its own layers.
-        rows: which query rows to measure instead of the last: ``"all"``, or int64
-            ``[batch, rows]`` positions in the sequence, all of which must be in the same single
-            forward pass. For teacher forcing: one pass gives what decoding would have given.
+        rows: which query rows to measure instead of the last: a number, the last so many of each
+            pass (all, if it has fewer); ``"all"``; or int64 ``[batch, rows]`` positions in the
+            sequence, all of which must be in the same single forward pass. One pass over several
+            tokens, read so, gives what decoding them one by one would have given. May be set anew
+            between passes.
 
     Raises:
         InputError: if ``image`` and ``prompt_mask`` disagree.
-        ValueError: if a layer does not exist, or ``rows`` is combined with an intervention (Eq. 4
-            acts on the last row only).
+        ValueError: if a layer does not exist, ``rows`` is less than 1, or rows of any place are
+            combined with an intervention (Eq. 4 acts on the last row only).
         WatchError: on entering, if a tap is already open in this context; in a forward pass, if
-            the batch does not fit ``image``.
+            the batch does not fit ``image``, or Eq. 4 acts in a pass of which several rows are
+            measured.
     """
 
     _hold = False  # see Reading
@@ -96,18 +112,13 @@ class AttentionTap:
     ) -> None:
         if patches < 0:
             raise ValueError(f"patches must be at least 0 steps, was: {patches}.")
-        if rows is not None and intervention is not None:
-            raise ValueError(
-                "An intervention acts on the last query row of each pass: it cannot be combined "
-                "with rows=."
-            )
         self.layers = anatomy.known_layers(anatomy.layers if layers is None else layers)
         acting = anatomy.known_layers(intervention.layers) if intervention else ()
         modules = dict(zip(anatomy.layers, anatomy.attentions, strict=True))
         touched = {layer: modules[layer] for layer in sorted({*self.layers, *acting})}
         slots = {layer: slot for slot, layer in enumerate(self.layers)}
         self.intervention = intervention
-        self._rows: Rows = rows
+        self.rows = rows
         self._decoder = anatomy.decoder
         self._modules = tuple(touched.values())
         # Per touched module: its row in the result (None if only acted on) and whether Eq. 4 acts.
@@ -165,6 +176,36 @@ class AttentionTap:
         return tuple(self._recent)
 
     @property
+    def rows(self) -> Rows:
+        """Which query rows of the coming passes are measured; ``None`` for the last alone."""
+        return self._rows
+
+    @rows.setter
+    def rows(self, rows: Rows) -> None:
+        if isinstance(rows, int) and rows < 1:
+            raise ValueError(f"rows must be at least 1, was: {rows}.")
+        if isinstance(rows, (str, Tensor)) and self.intervention is not None:
+            raise ValueError(
+                "An intervention acts on the last query row of each pass: it cannot be combined "
+                "with rows= other than a number."
+            )
+        self._rows: Rows = rows
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let passes go by unread: those that are not a step of the watched sequences.
+
+        A branch that does not see the image, a draft or a second model of one's own in the same
+        thread runs as if there were no tap, and another tap may be open meanwhile. The step before
+        can still be taken afterwards.
+        """
+        before, self._listening = self._listening, False
+        try:
+            yield
+        finally:
+            self._listening = before
+
+    @property
     def listening(self) -> bool:
         """Whether the tap is open and the model's own attention function is not running."""
         return self._listening
@@ -207,7 +248,7 @@ class AttentionTap:
 
         Keys alone do not tell: a sliding cache holds fewer, a static one has room for more.
         """
-        if decoder is self._decoder:
+        if decoder is self._decoder and self._listening:
             self._cached = 0 if cache is None else int(cache.get_seq_length())
 
     def _latest(self) -> Reading:
