@@ -1,0 +1,152 @@
+"""Make a page to look at, or a table, of a file of reports."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from ..report import Failure, Report
+
+_FORMATS: Final = ("html", "csv", "spacy", "sarif", "coco")
+_SUFFIXES: Final = {".html": "html", ".htm": "html", ".csv": "csv", ".sarif": "sarif"}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  sightline caption photos/ --out reports.jsonl
+  sightline report reports.jsonl --out page.html
+  sightline report reports.jsonl --out nouns.csv
+  sightline report reports.jsonl --format coco --out results.json
+  sightline report reports.jsonl --format spacy | head -1 | jq '.spans'
+
+\b
+Formats:
+  html    one page that needs no network: images, captions, scores, what a policy did
+  csv     a line for each noun
+  spacy   a spaCy Doc as JSON for each caption, its nouns as spans
+  sarif   the flagged objects as findings (SARIF 2.1.0)
+  coco    captions as a COCO results file; file names end in the image's number
+
+\b
+Exit codes:
+  0    written
+  1    it cannot be written, or a line is no report
+  2    the command line is wrong
+"""
+)
+@click.argument(
+    "reports", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to; by default stdout."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    help="By default what the name of --out says, else html.",
+)
+@click.option("--title", default="Captions", show_default=True, help="What the page is called.")
+@click.option(
+    "--images",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    help="Folder that relative image paths start from; by default the present one.",
+)
+def report(reports: Path, out: Path | None, form: str | None, title: str, images: Path) -> None:
+    """Make a page to look at of REPORTS, the lines that `sightline caption --out` wrote.
+
+    "-" reads them from stdin.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ..errors import SightlineError
+    from ..exports.coco import coco
+    from ..exports.docs import docs
+    from ..exports.sarif import sarif
+    from ..exports.spreadsheet import spreadsheet
+    from ..page.page import page
+
+    form = form or _SUFFIXES.get(out.suffix.lower() if out is not None else "", "html")
+    if out is None and form == "html" and sys.stdout.isatty():
+        raise click.UsageError("A page is no sight for a terminal: give --out page.html.")
+    console = Console(stderr=True)
+    try:
+        with ExitStack() as stack:
+            if str(reports) == "-":
+                lines: Iterable[str] = [line for line in sys.stdin if line.strip()]
+                count = len(list(lines))
+            else:
+                file = stack.enter_context(reports.open(encoding="utf-8"))
+                count = sum(1 for line in file if line.strip())
+                file.seek(0)
+                lines = file
+            if not count:
+                raise click.ClickException(
+                    f"{reports} must hold reports and is empty. Write some: sightline caption."
+                )
+            progress = stack.enter_context(Progress(console=console, transient=True))
+            records = _parsed(progress.track(lines, total=count, description=form), str(reports))
+            match form:
+                case "csv":
+                    pieces = spreadsheet(records)
+                case "spacy":
+                    pieces = docs(records)
+                case "sarif":
+                    pieces = sarif(records)
+                case "coco":
+                    pieces = coco(records)
+                case _:
+                    pieces = page(records, count=count, title=title, base=images)
+            _write(out, pieces)
+    except BrokenPipeError:
+        raise  # the reader has seen enough: click ends quietly
+    except (SightlineError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    if out is not None:
+        size = out.stat().st_size / 1e6
+        console.print(f"Wrote {out} ({size:.1f} MB).", highlight=False, markup=False)
+
+
+def _parsed(lines: Iterable[str], source: str) -> Iterator[Report | Failure]:
+    from pydantic import ValidationError
+
+    from ..report import parse_record
+
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield parse_record(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise click.ClickException(
+                f"Every line must be a report of `sightline caption`; line {number} of {source} is "
+                f"none ({where + ': ' if where else ''}{first['msg']}). Remove it, or write the "
+                f"reports again."
+            ) from error
+
+
+def _write(out: Path | None, pieces: Iterable[str]) -> None:
+    """Write the pieces to stdout, or to a file that appears whole or not at all."""
+    if out is None:
+        for piece in pieces:
+            click.echo(piece, nl=False)
+        return
+    draft = out.with_name(out.name + ".part")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
+        draft.replace(out)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
