@@ -32,6 +32,10 @@ class Certificate:
         without: the share on them where nothing is done.
         recall: share of the images' objects that the captions name, on those images.
         recall_without: the same where nothing is done.
+        most: for ``mentions``, how many objects of a caption count, its first ones.
+
+    Raises:
+        ValueError: a share is outside 0..1, it rests on no image, or mentions are not limited.
     """
 
     policy: Mapping[str, Any]
@@ -43,12 +47,27 @@ class Certificate:
     without: float
     recall: float
     recall_without: float
+    most: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("level", "confidence", "measured", "without", "recall", "recall_without"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"A certificate's {name} must be 0 to 1, was: {value}.")
+        if self.images < 1:
+            raise ValueError(f"A certificate must rest on images, their number was: {self.images}.")
+        if (self.most is None) != (self.left == "captions") or (self.most or 1) < 1:
+            raise ValueError(
+                f"A certificate on mentions, and no other, must say how many of a caption count, "
+                f"one on {self.left} said: {self.most}."
+            )
 
     def __str__(self) -> str:
         said = {
             "captions": f"at most {percent(self.level)} of the captions name an object that is "
             f"not there",
-            "mentions": f"at most {percent(self.level)} of the objects named are not there",
+            "mentions": f"at most {percent(self.level)} of the objects named are not there, the "
+            f"first {self.most} of each caption counted",
         }[self.left]
         return (
             f"With {percent(self.confidence)} confidence, on images like the {self.images:,} it "

@@ -215,7 +215,9 @@ def _explain(rows: ImageScores, goal: Goal, elsewhere: ImageScores | None) -> No
         images=images,
         best=best,
         reachable=_reachable(rows, goal, elsewhere),
-        needed=_needed(best if goal.at_most else 1 - best, goal.risk, error, at_least=images + 1),
+        needed=images_needed(
+            best if goal.at_most else 1 - best, goal.risk, error, at_least=images + 1
+        ),
     )
 
 
@@ -228,7 +230,7 @@ def _reachable(rows: ImageScores, goal: Goal, elsewhere: ImageScores | None) -> 
     return None
 
 
-def _needed(measured: float, allowed: float, error: float, *, at_least: int) -> int | None:
+def images_needed(measured: float, allowed: float, error: float, *, at_least: int) -> int | None:
     """The least number of images, to about a percent, at which a risk so small is proof."""
     if not measured < allowed:
         return None
