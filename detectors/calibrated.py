@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from .certificate import Certificate
 from .classifiers.fused import FusedClassifier
 from .conditions import Conditions
 from .detector import Detector
@@ -50,6 +51,8 @@ class CalibratedDetector:
         notes: what users must know of it wherever they meet its verdicts, one sentence each.
         created: when it was fitted, ISO 8601.
         versions: of the libraries that it was fitted with.
+        certificate: a policy that was calibrated on top of it, and what it promises of the
+            captions it leaves; see :meth:`with_certificate`.
 
     Raises:
         ValueError: the threshold is no probability, a guarantee stands without a threshold, the
@@ -67,6 +70,7 @@ class CalibratedDetector:
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     created: str = field(default="", kw_only=True)
     versions: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    certificate: Certificate | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         model, scorer = self.conditions.model, self.scorer
@@ -171,6 +175,14 @@ class CalibratedDetector:
             prior=prior,
             evidence=evidence,
         )
+
+    def with_certificate(self, certificate: Certificate | None) -> CalibratedDetector:
+        """The same with a calibrated policy, in place of the one it had, or without any.
+
+        What the policy promises rests on these very scores: it is lost when the detector is fitted
+        again.
+        """
+        return replace(self, certificate=certificate)
 
     def save(self, folder: str | Path) -> None:
         """Write the calibration into a folder, whole or not at all; see :mod:`.artifact`.

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from ..certificate import Left
 from ..guarantee import Target
 from ..mentions import Timing
 from ..svar import Source
@@ -69,6 +70,24 @@ class GuaranteeSection(_Section):
     words: str = Field(description="The same, for readers; the numbers count.")
 
 
+class PolicySection(_Section):
+    """A policy on flags, and what it promises of the captions it leaves, the image as the unit."""
+
+    policy: dict[str, JsonValue] = Field(description="All its parameters, its threshold included.")
+    left: Left = Field(description="What is promised to be at most the level.")
+    level: Share
+    confidence: Share = Field(description="Chance, over calibration images, that it holds.")
+    images: Count = Field(description="The images that it rests on.")
+    measured: Share = Field(description="The share on those images.")
+    without: Share = Field(description="The share on them where nothing is done.")
+    recall: Share = Field(description="Share of the images' objects that the captions name.")
+    recall_without: Share = Field(description="The same where nothing is done.")
+    most: Annotated[int, Field(ge=1)] | None = Field(
+        description="Of mentions, how many of a caption count, its first ones."
+    )
+    words: str = Field(description="The same, for readers; the numbers count.")
+
+
 class LayersSection(_Section):
     """The decoder layers that SVAR in reports sums over, counted from 0, both ends included."""
 
@@ -97,6 +116,9 @@ class Document(_Section):
     )
     guarantee: GuaranteeSection | None
     scope: Scope = Field(description="Which mentions may be flagged.")
+    policy: PolicySection | None = Field(
+        default=None, description="A policy that was calibrated on top of it; absent: none was."
+    )
     notes: list[str] = Field(description="What users must know wherever they meet its verdicts.")
     versions: dict[str, str] = Field(description="Of the libraries that it was fitted with.")
 

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from safetensors import numpy as tensors
 
 from ..calibrated import CalibratedDetector
+from ..certificate import Certificate
 from ..classifiers.wrapped import WrappedClassifier
 from ..conditions import Conditions, ModelIdentity
 from ..detector import Detector
@@ -37,6 +38,7 @@ from .document import (
     GuaranteeSection,
     LayersSection,
     ModelSection,
+    PolicySection,
     ProbabilitySection,
 )
 from .sealed import DOCUMENT, ArtifactError, Sealed, seal, unseal
@@ -57,6 +59,7 @@ def save(calibrated: CalibratedDetector, folder: Path) -> None:
     """
     known, arrays = calibrated.scorer.state()
     promise, conditions = calibrated.guarantee, calibrated.conditions
+    certificate = calibrated.certificate
     document = Document(
         name=calibrated.name,
         created=calibrated.created,
@@ -75,6 +78,11 @@ def save(calibrated: CalibratedDetector, folder: Path) -> None:
             None if promise is None else GuaranteeSection(**asdict(promise), words=str(promise))
         ),
         scope=calibrated.scope,
+        policy=(
+            None
+            if certificate is None
+            else PolicySection(**asdict(certificate), words=str(certificate))
+        ),
         notes=list(calibrated.notes),
         versions=dict(calibrated.versions) or _versions(),
     )
@@ -83,7 +91,9 @@ def save(calibrated: CalibratedDetector, folder: Path) -> None:
         files[ESTIMATOR] = arrays.pop(_SKOPS).tobytes()
     whole = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
     files[ARRAYS] = tensors.save(whole)
-    seal(folder, Sealed(document.model_dump(mode="json"), files))
+    # A calibration without a policy reads as one of before there were any.
+    left_out = {"policy"} if certificate is None else None
+    seal(folder, Sealed(document.model_dump(mode="json", exclude=left_out), files))
 
 
 def load(folder: Path) -> CalibratedDetector:
@@ -156,7 +166,7 @@ def load_joblib(path: str | Path, *, trust_code: bool = False) -> CalibratedDete
 
 def _calibrated(document: Document, arrays: Mapping[str, npt.NDArray[Any]]) -> CalibratedDetector:
     known = document.detector.model_dump(exclude={"timing"})
-    promise, over = document.guarantee, document.layers
+    promise, over, certified = document.guarantee, document.layers, document.policy
     return CalibratedDetector(
         Detector.from_state(known, arrays),
         ProbabilityMap(
@@ -178,6 +188,9 @@ def _calibrated(document: Document, arrays: Mapping[str, npt.NDArray[Any]]) -> C
         notes=tuple(document.notes),
         created=document.created,
         versions=document.versions,
+        certificate=(
+            None if certified is None else Certificate(**certified.model_dump(exclude={"words"}))
+        ),
     )
 
 

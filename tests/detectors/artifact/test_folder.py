@@ -20,10 +20,11 @@ from sightline.detectors.artifact.document import schema
 from sightline.detectors.artifact.folder import ARRAYS
 from sightline.detectors.artifact.sealed import DOCUMENT, ArtifactError
 from sightline.detectors.calibrated import CalibratedDetector
+from sightline.detectors.certificate import Left
 from sightline.detectors.detector import DETECTORS
 from sightline.detectors.probability import ProbabilityMap
 
-from ..calibrations import calibrated, one_by_one
+from ..calibrations import calibrated, certificate, one_by_one
 from ..synthetic import mentions
 
 Change = Callable[[dict[str, Any]], object]
@@ -356,6 +357,41 @@ def test_the_document_follows_its_schema(saved: Path) -> None:
     assert document["guarantee"]["words"].startswith("With 90% confidence")
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**document, "surprise": 1}, schema())
+
+
+@pytest.mark.parametrize("left", ["captions", "mentions"])
+def test_a_certified_policy_is_kept(tmp_path: Path, left: Left) -> None:
+    """All of it, exactly; where there is none the document is as it was before there were any."""
+    most = 16 if left == "mentions" else None
+    promised = certificate(left=left, most=most, policy={"act": "stop", "tries": [{"alpha": 2.0}]})
+    calibrated().with_certificate(promised).save(tmp_path / "with")
+    assert CalibratedDetector.load(tmp_path / "with").certificate == promised
+    document = json.loads((tmp_path / "with" / DOCUMENT).read_text())
+    jsonschema.validate(document, schema())
+    assert document["policy"]["words"] == str(promised)
+    calibrated().save(tmp_path / "without")
+    assert CalibratedDetector.load(tmp_path / "without").certificate is None
+    assert "policy" not in json.loads((tmp_path / "without" / DOCUMENT).read_text())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"level": 2.0}, "field 'policy.level'"),
+        ({"left": "nothing"}, "field 'policy.left'"),
+        ({"most": 3}, "must say how many of a caption count"),
+        ({"images": 0}, "must rest on images"),
+        ({"policy": "stop"}, "field 'policy.policy'"),
+    ],
+)
+def test_a_policy_that_promises_nothing_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    """A stranger's promise is read as strictly as the rest."""
+    calibrated().with_certificate(certificate()).save(tmp_path / "artifact")
+    resealed(tmp_path / "artifact", lambda d: d["policy"].update(change))
+    with pytest.raises(ArtifactError, match=message):
+        CalibratedDetector.load(tmp_path / "artifact")
 
 
 def test_the_shipped_schema_is_current() -> None:
