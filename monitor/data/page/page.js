@@ -238,7 +238,9 @@ function caption(entry) {
     if (end === undefined || end === place) return;
     skip = end;
     const piece = mention ? button(entry, mention) : entry.text.slice(place, end);
-    paragraph.append(isNew(place) ? make("ins", {}, piece) : piece);
+    if (!isNew(place)) paragraph.append(piece);
+    else if (paragraph.lastChild?.nodeName === "INS") paragraph.lastChild.append(piece);
+    else paragraph.append(make("ins", {}, piece));
   });
   if (!entry.text) paragraph.append(make("span", { class: "note" }, "The caption is empty."));
   if (entry.finish === "length" || entry.finish === "interrupted")
