@@ -56,7 +56,8 @@ class Certificate:
                 raise ValueError(f"A certificate's {name} must be 0 to 1, was: {value}.")
         if self.images < 1:
             raise ValueError(f"A certificate must rest on images, their number was: {self.images}.")
-        if (self.most is None) != (self.left == "captions") or (self.most or 1) < 1:
+        limited = self.most is not None and self.most >= 1
+        if limited != (self.left == "mentions") or (self.most is not None and not limited):
             raise ValueError(
                 f"A certificate on mentions, and no other, must say how many of a caption count, "
                 f"one on {self.left} said: {self.most}."
