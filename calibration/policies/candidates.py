@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from ...monitor.policy.policy import AVOID, Intervention, Policy
+from .ways import Acting, Plain, Way, acting, ways_from_json
 
 THRESHOLDS: Final = (0.1, 0.2, 0.35, 0.5)
 """Probabilities, of the calibration, from which the default candidates flag a mention."""
@@ -30,102 +32,88 @@ class Candidate:
     """A policy with the name that its outcomes carry.
 
     Attributes:
-        name: of its parameters, those that are not as by default; unique among candidates.
-        policy: one that acts, with a threshold of its own.
+        name: of its own.
+        policy: with a threshold of its own, if it acts.
     """
 
     name: str
     policy: Policy
 
-    @classmethod
-    def of(cls, policy: Policy, *, threshold: float | None = None) -> Candidate:
-        """A candidate of a policy.
+    @property
+    def way(self) -> Way:
+        """How its captions are written."""
+        return acting(self.policy, name=self.name) if self.policy.acts else Plain(name=self.name)
 
-        Args:
-            policy: what to try.
-            threshold: the calibration's, for a policy without one of its own.
 
-        Raises:
-            ValueError: the policy does not act, or there is no threshold, or it is no probability.
-        """
-        if not policy.acts:
-            raise ValueError(
-                f"A candidate must act on flags, was: {policy.act!r}. What the model writes by "
-                f"itself is measured in any case."
-            )
-        if policy.threshold is None:
-            if threshold is None:
-                raise ValueError(
-                    "A candidate must have a threshold where the calibration has none that is "
-                    "valid. Give each policy one."
-                )
-            policy = replace(policy, threshold=threshold)
-        if policy.threshold is None or not 0 <= policy.threshold <= 1:
-            raise ValueError(
-                f"A candidate's threshold must be a probability between 0 and 1, was: "
-                f"{policy.threshold}."
-            )
-        return cls(named(policy), policy)
+NOTHING: Final = Candidate(Plain().name, Policy(act="flag"))
+"""The candidate that does nothing about flags, which is tried with all others."""
 
 
 def grid(
     *, thresholds: Iterable[float] = THRESHOLDS, bases: Iterable[Policy] = BASES
 ) -> tuple[Candidate, ...]:
-    """Every threshold with everything that can be done from it on."""
+    """Every threshold with everything that can be done from it on.
+
+    Raises:
+        ValueError: a threshold is no probability, or a policy does not act.
+    """
     thresholds = tuple(thresholds)
-    return tuple(
-        Candidate.of(replace(base, threshold=threshold))
-        for base in bases
-        for threshold in thresholds
-    )
+    policies = [replace(base, threshold=one) for base in bases for one in thresholds]
+    return _candidates([acting(policy) for policy in policies], None)
 
 
 def read_candidates(path: Path, *, threshold: float | None) -> tuple[Candidate, ...]:
-    """The candidates of a file: a JSON list of policies, each with the parameters of ``Policy``.
+    """The candidates of a file: a JSON list of policies, each an object of its parameters.
 
     What a policy leaves out is as by default; its threshold, as the calibration has it. One that
     is there twice counts once.
 
     Args:
-        path: the file.
+        path: the file; see :func:`.ways_from_json`.
         threshold: the calibration's; ``None`` if it has no valid one.
 
     Raises:
-        ValueError: it is no such list, or one of its policies is none; the message says which.
+        ValueError: it is no such list, it is too long, a policy cannot be read, does not act, or
+            has no threshold that is a probability.
         OSError: it cannot be read.
     """
     try:
         listed: Any = json.loads(path.read_text(encoding="utf-8"))
+        ways = ways_from_json(listed)
+        if len(ways) > MOST:
+            raise ValueError(f"There must be at most {MOST} policies, were {len(ways)}.")
+        return _candidates(ways, threshold)
     except ValueError as error:
-        raise ValueError(f"{path} must be a JSON list of policies, it is not: {error}.") from error
-    if not isinstance(listed, list) or not 1 <= len(listed) <= MOST:
-        found = f"{len(listed)} of them" if isinstance(listed, list) else type(listed).__name__
         raise ValueError(
-            f'{path} must be a JSON list of 1 to {MOST} policies, such as [{{"act": "stop", '
-            f'"threshold": 0.3}}], holds: {found}.'
-        )
-    kept: dict[Policy, Candidate] = {}
-    for number, values in enumerate(listed, 1):
-        try:
-            if not isinstance(values, dict):
-                raise ValueError(f"It must be an object, was: {type(values).__name__}.")
-            one = Candidate.of(Policy.from_json(values), threshold=threshold)
-        except ValueError as error:
-            raise ValueError(f"Policy {number} of {path} cannot be tried: {error}") from error
-        kept[one.policy] = one
-    return tuple(kept.values())
+            f'{path} must be a JSON list of policies, such as [{{"act": "stop", "threshold": '
+            f"0.3}}], it is not: {error}"
+        ) from error
 
 
-def named(policy: Policy) -> str:
-    """A policy in a line: what it does, and every parameter that is not as by default."""
-    plain = Policy()
-    said: list[str] = [policy.act]
-    for field in fields(policy):
-        value = getattr(policy, field.name)
-        if field.name == "act" or value == getattr(plain, field.name):
-            continue
-        if isinstance(value, tuple):
-            value = ",".join(str(one).replace(" ", "") for one in value)
-        shown = format(value, ".6g") if isinstance(value, float) else value
-        said.append(f"{field.name}={shown}")
-    return " ".join(said)
+def _candidates(ways: Iterable[Acting], threshold: float | None) -> tuple[Candidate, ...]:
+    """The ways' policies, with thresholds and names of their own."""
+    found: dict[Policy, str] = {}
+    for number, way in enumerate(ways, 1):
+        policy = way.policy
+        if not policy.acts:
+            raise ValueError(
+                f"A candidate must act on flags, number {number} was: {policy.act!r}. To do "
+                f"nothing is tried in any case."
+            )
+        name = way.name
+        if policy.threshold is None and threshold is not None:
+            policy = replace(policy, threshold=threshold)
+            name = acting(policy).name if name == acting(way.policy).name else name
+        if policy.threshold is None or not 0 <= policy.threshold <= 1:
+            raise ValueError(
+                f"A candidate must have a threshold that is a probability, where the calibration "
+                f"has no valid one, number {number} had: {policy.threshold}."
+            )
+        found.setdefault(policy, name)
+    # Policies may be the same in a few words.
+    count, seen = Counter(found.values()), Counter[str]()
+    named: list[Candidate] = []
+    for policy, name in found.items():
+        seen[name] += 1
+        named.append(Candidate(f"{name} #{seen[name]}" if count[name] > 1 else name, policy))
+    return tuple(named)

@@ -11,19 +11,12 @@ import numpy as np
 
 from ...detectors.certificate import Certificate
 from ...detectors.guarantee import percent
-from ...monitor.policy.policy import Policy
 from ..fitting.guarantee import images_needed
-from .candidates import Candidate
+from .candidates import NOTHING, Candidate
 from .outcome import Outcome
 from .promise import Promise
 from .proof import growth, p_value
 from .tried import Ints, Tally, Tried, line_up
-
-GREEDY: Final = "greedy"
-"""The way of writing in which nothing is done about flags."""
-
-NOTHING: Final = Candidate(GREEDY, Policy(act="flag"))
-"""The candidate that acts on nothing: where it keeps the promise and names most, it is chosen."""
 
 FEWEST: Final = 20
 """Images that there must be."""
@@ -168,7 +161,7 @@ def certify(
     recall, over all images.
 
     Args:
-        outcomes: those of every candidate, and of :data:`GREEDY`, by their names, on the same
+        outcomes: those of every candidate, and of :data:`.NOTHING`, by their names, on the same
             images: drawn independently, and seen by no part of the detector's fitting.
         candidates: the policies, fixed before any outcome was looked at.
         promise: what to certify.
