@@ -15,7 +15,14 @@ from .errors import InputError
 from .judging import Judge
 from .models.images import ImageInfo
 from .policy.policy import Policy
-from .report import CalibrationSection, Header, ImageSection, LayersSection, ModelSection
+from .report import (
+    CalibrationSection,
+    CertificateSection,
+    Header,
+    ImageSection,
+    LayersSection,
+    ModelSection,
+)
 
 
 def headers(
@@ -77,6 +84,7 @@ def headers(
 
 def _section(judge: Judge, prompt: str, settings: dict[str, JsonValue]) -> CalibrationSection:
     calibration, promise = judge.calibration, judge.calibration.guarantee
+    certified = judge.certificate
     return CalibrationSection(
         name=calibration.name,
         threshold=calibration.threshold,
@@ -87,5 +95,8 @@ def _section(judge: Judge, prompt: str, settings: dict[str, JsonValue]) -> Calib
         level=None if promise is None else promise.level,
         confidence=None if promise is None else promise.confidence,
         guarantee=None if promise is None else str(promise),
+        certificate=(
+            None if certified is None else CertificateSection.of(certified)
+        ),
         limits=judge.limits(prompt, settings),
     )

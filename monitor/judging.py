@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from transformers import PreTrainedModel, ProcessorMixin
 
+from ..detectors.certificate import Certificate
 from ..detectors.mentions import MentionEvidence
 from ..detectors.verdict import Calibration, Judgement
 from .errors import ModelError
@@ -69,6 +70,7 @@ class Judge:
         lexicon: name of the lexicon in use.
         question: the calibration's prompt as the model's processor writes it out.
         special: texts of the tokenizer's added tokens.
+        certificate: what is promised of the captions that the policy in force leaves, if anything.
     """
 
     calibration: Calibration
@@ -76,6 +78,7 @@ class Judge:
     lexicon: str
     question: str | None
     special: frozenset[str]
+    certificate: Certificate | None = None
 
     @classmethod
     def of(
@@ -127,17 +130,20 @@ class Judge:
             special=frozenset(tokenizer.get_added_vocab()),
         )
 
-    def under(self, *, threshold: float | None, acts: bool) -> Judge:
+    def under(
+        self, *, threshold: float | None, acts: bool, promise: Certificate | None = None
+    ) -> Judge:
         """The same judge under a policy.
 
         Args:
             threshold: the policy's own, if it has one.
             acts: whether the policy changes what it flags.
+            promise: what is certified of what this very policy leaves.
         """
-        judge = self
+        judge = replace(self, certificate=promise)
         if threshold is not None:
             judge = replace(judge, calibration=Rethresholded(judge.calibration, threshold))
-        if acts and judge.calibration.guarantee is not None:
+        if acts and promise is None and judge.calibration.guarantee is not None:
             judge = replace(judge, standing=(*judge.standing, ACTED))
         return judge
 

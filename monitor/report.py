@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, TypeAdapter
 
+from ..detectors.certificate import Certificate, Left
 from ..detectors.evidence import Evidence
 from ..detectors.guarantee import Target
 from ..detectors.mentions import Timing
@@ -62,6 +63,34 @@ class LayersSection(_Section):
     source: Source = Field(description="Where the range comes from.")
 
 
+class CertificateSection(_Section):
+    """What is promised of the captions that the policy leaves, the image as the unit."""
+
+    left: Left = Field(
+        description="captions: those that name anything that is not there; mentions: of the "
+        "objects named, those that are not there."
+    )
+    level: Number = Field(description="At most this share is left, 0..1.")
+    confidence: Number = Field(description="How sure that is, 0..1, over calibration images.")
+    images: int = Field(description="The images that it rests on.")
+    measured: Number = Field(description="The share on those images.")
+    without: Number = Field(description="The share on them where nothing is done.")
+    words: str = Field(description="The same, for readers; the numbers count.")
+
+    @classmethod
+    def of(cls, certificate: Certificate) -> CertificateSection:
+        """What a report says of a certificate; its policy is in the report already."""
+        return cls(
+            left=certificate.left,
+            level=certificate.level,
+            confidence=certificate.confidence,
+            images=certificate.images,
+            measured=certificate.measured,
+            without=certificate.without,
+            words=str(certificate),
+        )
+
+
 class CalibrationSection(_Section):
     """What turned measurements into scores, and what may be believed of them.
 
@@ -88,6 +117,11 @@ class CalibrationSection(_Section):
         default=None, description="How sure the promise is, 0..1, over calibration images."
     )
     guarantee: str | None = Field(default=None, description="The promise in words.")
+    certificate: CertificateSection | None = Field(
+        default=None,
+        description="What is promised of this caption as it stands, after a policy has acted: "
+        "only where that very policy ran.",
+    )
     limits: tuple[str, ...] = Field(
         default=(), description="What the promise and the scores do not cover in this caption."
     )

@@ -22,6 +22,7 @@ from .attention.layers import by_range, choose_layers
 from .attention.lens import Lens, lens_parts
 from .attention.tap import AttentionTap
 from .caption import Caption
+from .certified import promise_of, resolve
 from .decoding.inputs import input_ids, read_prompts
 from .decoding.options import DecodingOptions
 from .errors import ModelError, OptionError
@@ -327,12 +328,13 @@ class Monitor:
             streamer: another streamer that is to see the tokens; not under a policy that acts.
             policy: what to do about flags: a :class:`~sightline.monitor.policy.Policy`, or
                 the name of one: ``observe``, ``flag`` (as without one), ``redecode``, ``drop``,
-                ``stop``.
+                ``stop``, or ``calibrated``: the one that came with the calibration.
             show: under a policy that acts, whether events ``hold`` until what they tell will not be
                 taken back, or come ``live``, and are taken back by ``Retract`` events.
             arguments: inputs and options, as ``generate`` takes them.
         """
         inputs, options = _split(arguments)
+        policy = None if policy is None else resolve(policy, self.calibration)
         if policy is not None and Policy.of(policy).acts:
             run = self._redecoding(
                 inputs,
@@ -376,6 +378,7 @@ class Monitor:
         """
         inputs, options = _split(arguments)
         streamer = options.pop("streamer", None)
+        policy = None if policy is None else resolve(policy, self.calibration)
         if policy is not None and Policy.of(policy).acts:
             rewrite = partial(
                 self._redecoding,
@@ -413,7 +416,7 @@ class Monitor:
         Raises:
             OptionError: the policy only watches, for which :meth:`watch` is there.
         """
-        chosen = Policy.of(policy)
+        chosen = resolve(policy, self.calibration)
         if not chosen.acts:
             raise OptionError(
                 f"custom_generate takes the place of the decoding loop, which {chosen.act!r} does "
@@ -436,9 +439,12 @@ class Monitor:
         """A policy by its name, and the judge as it judges under it."""
         if policy is None:
             return None, self._judge
-        policy, judge = Policy.of(policy), self._judge
+        policy, judge = resolve(policy, self.calibration), self._judge
         if judge is not None:
-            return policy, judge.under(threshold=policy.threshold, acts=policy.acts)
+            promise = promise_of(self.calibration, policy)
+            return policy, judge.under(
+                threshold=policy.threshold, acts=policy.acts, promise=promise
+            )
         if policy.acts or policy.threshold is not None:
             raise OptionError(
                 f"A policy needs verdicts to act on, but {self.name} has no calibration. Give the "
