@@ -36,7 +36,8 @@ def resolve(policy: Policy | str | None, calibration: Calibration | None) -> Pol
         raise OptionError(
             f"A certified policy must have the parameters that policies have in this release, "
             f"those "
-            f"of the calibration's own were: {dict(certificate.policy)}. Certify one anew with `sightline calibrate policy`."
+            f"of the calibration's own were: {dict(certificate.policy)}. Certify one anew with "
+            f"`sightline calibrate policy`."
         )
     return found
 

@@ -95,8 +95,6 @@ def _section(judge: Judge, prompt: str, settings: dict[str, JsonValue]) -> Calib
         level=None if promise is None else promise.level,
         confidence=None if promise is None else promise.confidence,
         guarantee=None if promise is None else str(promise),
-        certificate=(
-            None if certified is None else CertificateSection.of(certified)
-        ),
+        certificate=None if certified is None else CertificateSection.of(certified),
         limits=judge.limits(prompt, settings),
     )

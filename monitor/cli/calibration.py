@@ -6,12 +6,20 @@ from collections.abc import Collection
 
 from rich.text import Text
 
+from ...detectors.certificate import Certificate
 from ...detectors.verdict import Calibration
 
 
-def introduction(calibration: Calibration) -> Text:
-    """Who judges, and what that is worth: the promise in words, or that there is none."""
+def introduction(calibration: Calibration, certificate: Certificate | None = None) -> Text:
+    """Who judges, and what that is worth: the promise in words, or that there is none.
+
+    Args:
+        calibration: what judges.
+        certificate: what is promised of the captions that the policy in force leaves.
+    """
     named = Text.assemble("Judged by ", (calibration.name, "bold"), f" ({calibration.kind}). ")
+    if certificate is not None:
+        return named.append(str(certificate))
     if calibration.guarantee is not None:
         return named.append(str(calibration.guarantee))
     if calibration.kind == "calibrated" and calibration.threshold is not None:

@@ -30,6 +30,7 @@ Examples:
   sightline caption photos/ --model my-model/ --calibration artifact/
   sightline caption photo.jpg --policy redecode
   sightline caption photos/ --policy stop --threshold 0.4 --json | jq '.actions'
+  sightline caption photos/ --policy calibrated --json | jq '.calibration.certificate.words'
 
 \b
 Output:
@@ -80,11 +81,12 @@ Exit codes:
 )
 @click.option(
     "--policy",
-    type=click.Choice(["observe", "flag", "redecode", "drop", "stop"]),
+    type=click.Choice(["observe", "flag", "redecode", "drop", "stop", "calibrated"]),
     default="flag",
     show_default=True,
     help="What to do about flagged objects: nothing, say so, write the sentence again without "
-    "them, leave the sentence out, or end the caption before it.",
+    "them, leave the sentence out, or end the caption before it; or what was certified with the "
+    "calibration.",
 )
 @click.option(
     "--threshold",
@@ -184,12 +186,21 @@ def caption(
 
 def _policy(name: str, threshold: float | None, monitor: Monitor) -> Policy | None:
     """What the command line asks for; ``None`` where it asks for nothing but flags."""
-    from ..policy.policy import Policy
+    from ..certified import CALIBRATED, resolve
+    from ..errors import OptionError
 
     if name == "flag" and threshold is None:
         return None
+    if name == CALIBRATED and threshold is not None:
+        raise click.UsageError(
+            "--policy calibrated has a threshold of its own, which what it promises rests on. "
+            "Leave --threshold out, or name another policy."
+        )
     try:
-        policy = replace(Policy.of(name), threshold=threshold)
+        policy = resolve(name, monitor.calibration)
+        policy = policy if name == CALIBRATED else replace(policy, threshold=threshold)
+    except OptionError as error:
+        raise click.ClickException(str(error)) from error
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--threshold") from error
     if (policy.acts or threshold is not None) and monitor.calibration is None:

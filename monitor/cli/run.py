@@ -11,6 +11,7 @@ from rich.console import Console
 from transformers import BatchFeature
 
 from ..errors import ImageError
+from ..certified import promise_of
 from ..models.images import ImageInfo, OpenedImage, open_image
 from ..policy.policy import Policy
 from ..report import Failure, Report
@@ -94,7 +95,8 @@ class CaptionRun:
     def _introduce(self) -> None:
         """Say once who judges, and what must be known of it."""
         if self._monitor.calibration is not None:
-            self._log.print(introduction(self._monitor.calibration))
+            promise = promise_of(self._monitor.calibration, self._policy)
+            self._log.print(introduction(self._monitor.calibration, promise))
         for line in self._cautions.new(self._monitor.limits):
             self._log.print(line)
 
