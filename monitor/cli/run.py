@@ -10,8 +10,8 @@ import click
 from rich.console import Console
 from transformers import BatchFeature
 
-from ..errors import ImageError
 from ..certified import promise_of
+from ..errors import ImageError
 from ..models.images import ImageInfo, OpenedImage, open_image
 from ..policy.policy import Policy
 from ..report import Failure, Report
