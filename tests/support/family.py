@@ -1,0 +1,71 @@
+"""One tiny model of each family, with prompts that hold pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from transformers import set_seed
+
+from .builders import apart, documents, gemma, glm, idefics, llava, mixtures, qwen, tokenised
+from .parts import IMAGE, VOCABULARY, Builder
+
+BUILDERS: Final[Mapping[str, Builder]] = dict(
+    sorted({**apart.FAMILIES, **mixtures.FAMILIES, **documents.FAMILIES, **gemma.FAMILIES, **glm.FAMILIES, **idefics.FAMILIES, **llava.FAMILIES, **qwen.FAMILIES, **tokenised.FAMILIES}.items())
+)
+"""By the name under which transformers knows the family (its ``model_type``)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Family:
+    """A family's tiny model and a batch of prompts, of which all but the first are left-padded.
+
+    Attributes:
+        name: as transformers knows the family.
+        model: the model, in evaluation mode; it never writes an image token and never ends.
+        inputs: what ``generate`` and ``forward`` take.
+    """
+
+    name: str
+    model: Any  # a PreTrainedModel; transformers leaves generate untyped
+    inputs: dict[str, Tensor]
+
+    @property
+    def image(self) -> Tensor:
+        """Where the image tokens are, bool ``[batch, prompt]``."""
+        return self.inputs["input_ids"] == IMAGE
+
+
+def build(name: str, *, rows: int = 2) -> Family:
+    """The family's model with random weights, always the same ones, and its inputs."""
+    set_seed(7)
+    parts = BUILDERS[name](rows)
+    model = parts.model.eval()
+    model.generation_config.update(
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=None,
+        suppress_tokens=list(range(IMAGE, VOCABULARY)),
+    )
+    inputs = {**_prompts(parts.picture, rows), **parts.inputs}
+    if parts.types is not None:
+        inputs[parts.types] = (inputs["input_ids"] == IMAGE).long()
+    if parts.others is not None:
+        inputs |= parts.others(inputs["input_ids"])
+    return Family(name, model, inputs)
+
+
+def _prompts(picture: int | Tensor, rows: int) -> dict[str, Tensor]:
+    """Text, picture, text; each row three tokens shorter than the one before."""
+    if isinstance(picture, int):
+        picture = torch.full((picture,), IMAGE)
+    text = torch.randint(5, 100, (rows, 12))
+    ids = torch.cat([text[:, :5], picture.expand(rows, -1), text[:, 5:]], dim=1)
+    mask = torch.ones_like(ids)
+    for row in range(rows):
+        ids[row, : 3 * row] = 0
+        mask[row, : 3 * row] = 0
+    return {"input_ids": ids, "attention_mask": mask}
