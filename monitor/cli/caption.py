@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ TINY: Final = 20_000_000
 Examples:
   sightline caption photo.jpg
   sightline caption photos/ --out reports.jsonl
+  sightline caption photos/ --out part2.jsonl --batch-size 8 --shard 2/4
   sightline caption photo.jpg --json | jq '.mentions[] | [.word, .probability, .flagged]'
   sightline caption photo.jpg --model llava-hf/llava-1.5-7b-hf --device cuda
   sightline caption photos/ --model my-model/ --calibration artifact/
@@ -107,7 +109,19 @@ Exit codes:
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Append the reports to this file, one JSON line each.",
+    help="Append the reports to this file, one JSON line each. Where it holds some of these images "
+    "already, go on with the others: the same command takes up a job that was killed.",
+)
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Try the images again whose failure is in --out.",
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Caption every N-th image, beginning with the I-th: N machines share a folder, each with "
+    "an --out of its own.",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout, on a terminal too.")
 @click.option(
@@ -138,6 +152,8 @@ def caption(
     allow_other_model: bool,
     lexicon: str | None,
     out: Path | None,
+    retry_failed: bool,
+    shard: str | None,
     as_json: bool,
     batch_size: int,
     device: str | None,
@@ -146,12 +162,21 @@ def caption(
     """Caption images, and report which of the objects named are likely made up."""
     from rich.console import Console
 
+    from ..errors import InputError
     from ..models.images import MAX_PIXELS, find_images
     from ..models.prompts import DEFAULT_PROMPT
+    from .job import Shard
     from .records import RecordFile
     from .run import CaptionRun
 
-    files = find_images(paths)
+    files: Sequence[Path] = find_images(paths)
+    if shard is not None:
+        try:
+            files = Shard.parse(shard).take(files)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--shard") from error
+    if retry_failed and out is None:
+        raise click.UsageError("--retry-failed needs the file with the failures: give --out.")
     if not files:
         raise click.ClickException(
             f"No image files in {', '.join(paths)}. Give image files, or a folder that holds some."
@@ -161,6 +186,10 @@ def caption(
         if out is not None:
             try:
                 record_file = stack.enter_context(RecordFile(out))
+                if retry_failed:
+                    record_file.drop_failures()
+            except InputError as error:
+                raise click.ClickException(str(error)) from error
             except OSError as error:
                 raise click.ClickException(f"{out} cannot be written: {error}") from error
         monitor = load_monitor(
@@ -181,7 +210,11 @@ def caption(
             console=None if as_json or not sys.stdout.isatty() else Console(),
             log=Console(stderr=True, highlight=False),
         )
-        ctx.exit(run.all(files, batch_size=batch_size))
+        try:
+            code = run.all(files, batch_size=batch_size)
+        except InputError as error:
+            raise click.ClickException(str(error)) from error
+        ctx.exit(code)
 
 
 def _policy(name: str, threshold: float | None, monitor: Monitor) -> Policy | None:

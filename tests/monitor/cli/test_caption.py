@@ -161,16 +161,6 @@ def test_a_full_disk_keeps_whole_lines(
     assert len(records(out.read_text())) == 1
 
 
-def test_an_unfinished_line_spoils_no_other(call: Call, album: Path, tmp_path: Path) -> None:
-    """What a killed process left half-written stays a line by itself."""
-    out = tmp_path / "reports.jsonl"
-    out.write_text('{"version":1,"kin')
-    assert call(album / "a.png", "--out", out).exit_code == 0
-    broken, whole = out.read_text().splitlines()
-    assert broken == '{"version":1,"kin'
-    assert isinstance(parse_record(whole), Report)
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
