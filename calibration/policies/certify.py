@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -142,7 +142,7 @@ class NoPolicy:
 
 
 def certify(
-    outcomes: Mapping[str, Sequence[Outcome]],
+    outcomes: Iterable[Outcome],
     candidates: Sequence[Candidate],
     promise: Promise,
     *,
@@ -161,8 +161,8 @@ def certify(
     recall, over all images.
 
     Args:
-        outcomes: those of every candidate, and of :data:`.NOTHING`, by their names, on the same
-            images: drawn independently, and seen by no part of the detector's fitting.
+        outcomes: those of every candidate, and of :data:`.NOTHING`, on the same images: drawn
+            independently, and seen by no part of the detector's fitting.
         candidates: the policies, fixed before any outcome was looked at.
         promise: what to certify.
         limits: what a candidate may cost.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -90,22 +90,26 @@ class Tried:
 
 
 def line_up(
-    outcomes: Mapping[str, Sequence[Outcome]], candidates: Sequence[Candidate], promise: Promise
+    outcomes: Iterable[Outcome], candidates: Sequence[Candidate], promise: Promise
 ) -> tuple[Tried, ...]:
     """The candidates' outcomes on the same images, by name of the image.
 
     Args:
-        outcomes: those of each way of writing, by its name, which is the candidate's.
-        candidates: whose to count.
+        outcomes: in any order; the way of each is its candidate's name.
+        candidates: whose to count; other ways are passed over.
         promise: what is counted.
 
     Raises:
         ValueError: a candidate has none, two of an image, or not those of the first's images.
     """
+    by_way: dict[str, list[Outcome]] = {one.name: [] for one in candidates}
+    for one in outcomes:
+        if one.way in by_way:
+            by_way[one.way].append(one)
     found: list[Tried] = []
     expected: list[str] | None = None
     for candidate in candidates:
-        own = sorted(outcomes.get(candidate.name, ()), key=lambda one: one.image)
+        own = sorted(by_way[candidate.name], key=lambda one: one.image)
         images = [one.image for one in own]
         expected = images if expected is None else expected
         if not images or images != expected or len(set(images)) < len(images):
