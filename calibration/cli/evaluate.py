@@ -13,6 +13,7 @@ from ...monitor.cli.commands import CommandGroup
     epilog="""\b
 Examples:
   sightline evaluate chair reports.jsonl --annotations instances_val2014.json
+  sightline evaluate policies --images scenes/ --annotations scenes/instances.json --out out.jsonl
 """,
 )
 def evaluate() -> None:

@@ -181,7 +181,7 @@ def in_words(policy: Policy) -> str:
     if policy.threshold is not None:
         parts.append(f"threshold {policy.threshold:g}")
     if policy.more:
-        parts.append(f"{policy.more} more")
+        parts.append(f"{policy.more} more sentence{'s' * (policy.more > 1)}")
     return ", ".join(parts)
 
 

@@ -159,7 +159,7 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
 
 def _markdown(comparison: Comparison) -> str:
     lines = [
-        f"**{_escaped(heading(comparison.on))}** (fitted on {comparison.fit.mentions:,} mentions "
+        f"**{escaped(heading(comparison.on))}** (fitted on {comparison.fit.mentions:,} mentions "
         f"in {comparison.fit.images:,} other captions)",
         "",
         "| detector | verdict | " + " | ".join(column.title for column in COLUMNS) + " |",
@@ -180,10 +180,10 @@ def _markdown(comparison: Comparison) -> str:
             cells.append(value)
         lines.append("| " + " | ".join(cells) + " |")
     remarks = [
-        f"- `{missing.detector}` was not measured. {_escaped(missing.reason)}"
+        f"- `{missing.detector}` was not measured. {escaped(missing.reason)}"
         for missing in comparison.missing
     ]
-    remarks += [f"- {_escaped(limit)}" for limit in comparison.limits]
+    remarks += [f"- {escaped(limit)}" for limit in comparison.limits]
     return "\n".join((*lines, "", *remarks) if remarks else lines)
 
 
@@ -192,21 +192,27 @@ def as_json(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     return {"comparisons": plain(tuple(comparisons))}
 
 
-def update(path: Path, text: str) -> bool:
-    """Put the text between :data:`BEGIN` and :data:`END` in a file; say whether it changed.
+def update(path: Path, text: str, *, begin: str = BEGIN, end: str = END) -> bool:
+    """Put the text between two marks in a file; say whether it changed.
+
+    Args:
+        path: the file.
+        text: what is to stand there.
+        begin: the mark before it.
+        end: the mark after it.
 
     Raises:
         ValueError: the file does not hold the two marks, once each and in that order.
         OSError: it cannot be read or written.
     """
     before = path.read_text(encoding="utf-8")
-    if before.count(BEGIN) != 1 or before.count(END) != 1 or before.find(BEGIN) > before.find(END):
+    if before.count(begin) != 1 or before.count(end) != 1 or before.find(begin) > before.find(end):
         raise ValueError(
-            f"{path} must hold {BEGIN} and, after it, {END}, once each, on lines of their own. Put "
+            f"{path} must hold {begin} and, after it, {end}, once each, on lines of their own. Put "
             f"them where the table should be."
         )
-    start, end = before.index(BEGIN) + len(BEGIN), before.index(END)
-    after = f"{before[:start]}\n\n{text.strip()}\n\n{before[end:]}"
+    first, last = before.index(begin) + len(begin), before.index(end)
+    after = f"{before[:first]}\n\n{text.strip()}\n\n{before[last:]}"
     if after != before:
         write_whole(path, after.encode(errors="replace"))
     return after != before
@@ -229,7 +235,7 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """A foreign text in Markdown: no markup, no HTML, no end of the cell, all on one line."""
     flat = " ".join(harmless(text).split())
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
