@@ -280,7 +280,7 @@ def _try(
         if isinstance(most, int)
         else Asked(prompt=conditions.prompt)
     )
-    with counted("images") as progress:
+    with counted("images", log) as progress:
         return run_ways(
             monitor,
             [one.way for one in (NOTHING, *candidates)],
