@@ -1,4 +1,4 @@
-"""The pair that plugs into ``generate``: thin, with exactly the signatures transformers inspects.
+"""What plugs into ``generate``: thin, with exactly the signatures transformers inspects.
 
 All they do is tell a :class:`Listener` what ``generate`` told them.
 """
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor
+from transformers import LogitsProcessor, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 
@@ -21,7 +21,8 @@ class Listener(Protocol):
         """A forward pass is done, its token not picked. ``input_ids``: ``[rows, length]``."""
 
     def on_tokens(self, ids: Tensor) -> None:
-        """The prompts ``[rows, length]`` first, then one token a row ``[rows]``; on the host."""
+        """The prompts ``[rows, length]`` first, then one token a row ``[rows]``, or several of a
+        single row ``[1, tokens]`` under assisted decoding; on the host."""
 
     def on_end(self) -> None:
         """No further tokens."""
@@ -42,6 +43,24 @@ class WatchingProcessor(LogitsProcessor):
 # costs a small model more than a microsecond per layer.
 _call: Any = WatchingProcessor.__call__
 _call.__signature__ = inspect.signature(_call)
+
+
+class BeamListener(Protocol):
+    """What stands behind the criterion."""
+
+    def on_candidates(self, input_ids: Tensor) -> None:
+        """What a search may go on with, ``[batch * candidates, length]``, prompts included."""
+
+
+class WatchingCriterion(StoppingCriteria):
+    """Lets the listener see what a beam search considers, and stops nothing."""
+
+    def __init__(self, listener: BeamListener) -> None:
+        self._listener = listener
+
+    def __call__(self, input_ids: torch.LongTensor, scores: Any, **kwargs: Any) -> Any:
+        self._listener.on_candidates(input_ids)
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
 class WatchingStreamer(BaseStreamer):

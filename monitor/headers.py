@@ -54,6 +54,8 @@ def headers(
         InputError: ``images`` has another length than the batch.
     """
     ids, image, real = prompts.ids.cpu(), prompts.image.cpu(), prompts.real.cpu()
+    # Where ids are only the end of the sequence, they alone can be told as text.
+    cached = image.shape[1] - ids.shape[1]
     if images is not None and len(images) != len(ids):
         raise InputError(
             f"images must have one entry for each of the {len(ids)} prompts, has {len(images)}."
@@ -69,7 +71,7 @@ def headers(
         # A run of image tokens is one image: its first token stands for it.
         later = image[row] & image[row].roll(1)
         later[0] = False
-        text = str(tokenizer.decode(prompt[real[row] & ~later]))
+        text = str(tokenizer.decode(prompt[(real[row] & ~later)[cached:]]))
         yield Header(
             model=described,
             prompt=text,

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from .adapters import WatchingProcessor
 from .attention.deferred import DeferredTap
 from .attention.measurement import Distribution, Measurement, StepMeter
-from .decoding.inputs import read_prompts
+from .decoding.inputs import prompt_length, read_prompts
 from .decoding.options import DecodingOptions
 from .errors import NonFiniteError, OptionError, WatchError
 from .models.anatomy import Anatomy
@@ -77,9 +77,7 @@ class Recorder:
         on_nonfinite: Literal["raise", "record"] = "raise",
         **options: Any,
     ) -> None:
-        self.options = DecodingOptions.of(
-            model, options, prompt_length=inputs["input_ids"].shape[1]
-        )
+        self.options = DecodingOptions.of(model, options, prompt_length=prompt_length(inputs))
         if self.options.stop_strings:
             raise OptionError(
                 f"A recorded caption must not end at stop strings, was given: "

@@ -21,10 +21,11 @@ from .attention.intervention import HeadGuided
 from .attention.layers import by_range, choose_layers
 from .attention.lens import Lens, lens_parts
 from .attention.tap import AttentionTap
+from .beamwatch import BeamWatch
 from .caption import Caption
 from .certified import promise_of, resolve
-from .decoding.inputs import input_ids, read_prompts
-from .decoding.options import DecodingOptions
+from .decoding.inputs import prompt_length, read_prompts
+from .decoding.options import OBSERVED, ONE_BY_ONE, DecodingOptions
 from .errors import ModelError, OptionError
 from .events import Event, Verdict
 from .headers import headers
@@ -71,6 +72,7 @@ class _Call:
 
     Attributes:
         prompt: int64 ``[batch, length]``.
+        length: positions of the sequence that is decoded on.
         options: what is known of the call's other arguments.
         tap: not open yet.
         lens: not open yet; ``None`` where it was not asked for.
@@ -78,6 +80,7 @@ class _Call:
     """
 
     prompt: Tensor
+    length: int
     options: DecodingOptions
     tap: AttentionTap
     lens: Lens | None
@@ -266,6 +269,7 @@ class Monitor:
         on_event: Callable[[Event], None] | None = None,
         streamer: BaseStreamer | None = None,
         policy: Policy | str | None = None,
+        image_positions: Tensor | None = None,
         **options: Any,
     ) -> Watch:
         """A context manager around one call of the model's own ``generate``.
@@ -277,6 +281,8 @@ class Monitor:
             streamer: another streamer that is to see what ours sees.
             policy: ``"observe"``, ``"flag"``, or one with a threshold of its own. One that changes
                 captions is for :meth:`generate` and :meth:`stream`.
+            image_positions: bool ``[batch, positions]``, where the image is, if ``input_ids`` do
+                not tell: if they are only what follows a cache, or prompts come as embeddings.
             options: the other arguments of ``generate``. They are recorded in the reports, and
                 those that cannot be watched are refused here, before decoding. Left out, a caption
                 that did not end by itself counts as cut by the length limit.
@@ -294,12 +300,21 @@ class Monitor:
                 f"A watch only watches, it cannot act on flags, was asked to: {policy.act}. Use "
                 f"monitor.generate(policy=...) or monitor.stream(policy=...)."
             )
-        call = self._call(inputs, options, images=images, policy=policy, judge=judge)
-        return Watch(
+        call = self._call(
+            inputs,
+            options,
+            images=images,
+            policy=policy,
+            judge=judge,
+            image_positions=image_positions,
+        )
+        kind = BeamWatch if call.options.mode == "beams" else Watch
+        return kind(
             model=self.model,
             tap=call.tap,
             lens=call.lens,
             prompt=call.prompt,
+            length=call.length,
             options=call.options,
             headers=call.headers,
             caption=partial(
@@ -318,6 +333,7 @@ class Monitor:
         streamer: BaseStreamer | None = None,
         policy: Policy | str | None = None,
         show: Show = "hold",
+        image_positions: Tensor | None = None,
         **arguments: Any,
     ) -> Captions:
         """The model's ``generate``, watched; see :meth:`watch` for what is raised.
@@ -331,11 +347,13 @@ class Monitor:
                 ``stop``, or ``calibrated``: the one that came with the calibration.
             show: under a policy that acts, whether events ``hold`` until what they tell will not be
                 taken back, or come ``live``, and are taken back by ``Retract`` events.
+            image_positions: see :meth:`watch`; not under a policy that acts.
             arguments: inputs and options, as ``generate`` takes them.
         """
         inputs, options = _split(arguments)
         policy = None if policy is None else resolve(policy, self.calibration)
         if policy is not None and Policy.of(policy).acts:
+            _refuse_positions(image_positions)
             run = self._redecoding(
                 inputs,
                 Policy.of(policy),
@@ -350,7 +368,13 @@ class Monitor:
             sequences = output if isinstance(output, Tensor) else output.sequences
             return Captions(run.texts, run.reports, sequences, output)
         watch = self.watch(
-            inputs, images=images, on_event=on_event, streamer=streamer, policy=policy, **options
+            inputs,
+            images=images,
+            on_event=on_event,
+            streamer=streamer,
+            policy=policy,
+            image_positions=image_positions,
+            **options,
         )
         with watch:
             output = self._run(watch, arguments)
@@ -363,6 +387,7 @@ class Monitor:
         images: Sequence[ImageInfo | None] | None = None,
         policy: Policy | str | None = None,
         show: Show = "hold",
+        image_positions: Tensor | None = None,
         **arguments: Any,
     ) -> EventStream[Watch] | EventStream[Redecoding]:
         """An iterator over the events of a watched ``generate``, while it runs in a thread.
@@ -374,12 +399,17 @@ class Monitor:
             images: what reports say of each prompt's image.
             policy: what to do about flags; see :meth:`generate`.
             show: see :meth:`generate`.
+            image_positions: see :meth:`generate`.
             arguments: inputs and options, as ``generate`` takes them.
+
+        Raises:
+            OptionError: beam search, too: it has nothing to tell before it ends.
         """
         inputs, options = _split(arguments)
         streamer = options.pop("streamer", None)
         policy = None if policy is None else resolve(policy, self.calibration)
         if policy is not None and Policy.of(policy).acts:
+            _refuse_positions(image_positions)
             rewrite = partial(
                 self._redecoding,
                 inputs,
@@ -392,9 +422,19 @@ class Monitor:
             rewrite(on_event=None)  # refuse bad input now, and not in the thread
             return EventStream(lambda sink: rewrite(on_event=sink), Redecoding.run)
         make = partial(
-            self.watch, inputs, images=images, streamer=streamer, policy=policy, **options
+            self.watch,
+            inputs,
+            images=images,
+            streamer=streamer,
+            policy=policy,
+            image_positions=image_positions,
+            **options,
         )
-        make()
+        if make().options.mode == "beams":
+            raise OptionError(
+                "Beam search has nothing to stream: which tokens a caption has is known when it is "
+                "over. Use monitor.generate(), or num_beams=1."
+            )
         return EventStream(
             lambda sink: make(on_event=sink), partial(self._run, arguments=arguments)
         )
@@ -427,13 +467,11 @@ class Monitor:
         )
 
     def _run(self, watch: Watch, arguments: Mapping[str, Any]) -> Any:
-        given = dict(arguments)
-        processors = [*(given.pop("logits_processor", None) or ()), watch.logits_processor]
-        given.pop("streamer", None)
+        given = watch.plug_into(arguments)
         if watch.options.stop_strings:
             given.setdefault("tokenizer", self.tokenizer)
         model: Any = self.model  # a PreTrainedModel that generates, which has no type of its own
-        return model.generate(**given, logits_processor=processors, streamer=watch.streamer)
+        return watch.finish(model.generate(**given))
 
     def _under(self, policy: Policy | str | None) -> tuple[Policy | None, Judge | None]:
         """A policy by its name, and the judge as it judges under it."""
@@ -485,6 +523,7 @@ class Monitor:
             policy=policy,
             headers=call.headers,
             caption=partial(self._caption, calibration=judge.calibration),
+            full_stop=self._full_stop(),
             on_nonfinite=self.on_nonfinite,
             on_event=on_event,
             show=show,
@@ -499,14 +538,26 @@ class Monitor:
         policy: Policy | None,
         judge: Judge | None,
         guide: HeadGuided | None = None,
+        image_positions: Tensor | None = None,
     ) -> _Call:
         """Refuse what cannot be watched, and make ready what every watched call needs."""
-        ids = input_ids(inputs)
-        known = DecodingOptions.of(self.model, options, prompt_length=ids.shape[1])
-        prompts = read_prompts(inputs, model=self.model, anatomy=self.anatomy, options=known)
+        known = DecodingOptions.of(
+            self.model,
+            options,
+            prompt_length=prompt_length(inputs),
+            modes=ONE_BY_ONE if policy is not None and policy.acts else OBSERVED,
+        )
+        prompts = read_prompts(
+            inputs,
+            model=self.model,
+            anatomy=self.anatomy,
+            options=known,
+            image_positions=image_positions,
+        )
         image = prompts.image.to(self.model.device)
         return _Call(
-            prompt=ids,
+            prompt=prompts.ids,
+            length=prompts.image.shape[1],
             options=known,
             tap=AttentionTap(
                 self.anatomy,
@@ -544,6 +595,13 @@ class Monitor:
         except ValueError as error:
             raise OptionError(f"The policy cannot act on this model: {error}") from error
 
+    def _full_stop(self) -> int | None:
+        """The token of a full stop right after a word, if there is one."""
+        token = self.tokenizer.convert_tokens_to_ids(".")
+        if not isinstance(token, int) or token == self.tokenizer.unk_token_id:
+            return None
+        return token
+
     def _caption(
         self,
         row: int,
@@ -560,6 +618,14 @@ class Monitor:
             layers=self.layers,
             calibration=calibration if judged else None,
             known=known,
+        )
+
+
+def _refuse_positions(image_positions: Tensor | None) -> None:
+    if image_positions is not None:
+        raise OptionError(
+            "A policy that acts reads the prompt anew when it must, and needs it as input_ids: "
+            "image_positions cannot be given. Leave the policy out, or pass the whole prompt."
         )
 
 

@@ -5,44 +5,31 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 
-from ..detectors.evidence import Evidence
 from .adapters import WatchingProcessor, WatchingStreamer
+from .attention.blocks import BlockMeter
 from .attention.lens import Lens
-from .attention.measurement import Measurement, PendingStep, StepMeter
+from .attention.measurement import PendingStep, StepMeter
 from .attention.tap import AttentionTap
 from .caption import Caption
 from .decoding.options import DecodingOptions
-from .errors import NonFiniteError, SightlineError, WatchError
-from .events import End, Event
-from .report import Header, Report, ReportBuilder
-
-_UNREAD = 32
-"""Tokens a row that are read as text together, while nobody listens."""
+from .errors import NonFiniteError, OptionError, SightlineError, WatchError
+from .events import Event
+from .report import Header, Report
+from .scribe import Scribe
 
 
 class CancelledError(SightlineError):
     """Raised inside ``generate`` after :meth:`Watch.cancel`."""
-
-
-@dataclass(slots=True)
-class _Row:
-    """A caption on its way, its report and the pad tokens whose meaning is still open."""
-
-    caption: Caption
-    builder: ReportBuilder
-    held: list[tuple[int, Evidence]] = field(default_factory=list)
-    seconds: float | None = None
 
 
 class Watch:
@@ -56,10 +43,17 @@ class Watch:
                            streamer=watch.streamer)
         print(watch.reports[0].to_json())
 
+    Under greedy decoding and sampling each forward pass gives every row a token. Under assisted
+    decoding (an assistant model, prompt lookup) a pass verifies several candidates of one row:
+    each accepted token has the row that predicted it, and what was rejected leaves no trace. A
+    :class:`~sightline.monitor.beamwatch.BeamWatch` watches beam search.
+
     Args:
         model: the model that ``generate`` is called on.
         tap: not open yet.
         prompt: int64 ``[batch, length]``, the ``input_ids`` that ``generate`` will get.
+        length: positions of the sequence that is decoded on: those of ``prompt``, unless part of
+            it is in a cache or comes as embeddings.
         options: what is known of the other arguments of ``generate``.
         headers: one per prompt.
         caption: makes the caption of a row.
@@ -68,6 +62,9 @@ class Watch:
             :class:`NonFiniteError`, or ``record`` it as a token without log-probability.
         on_event: called with every event, in order, in the thread of ``generate``.
         streamer: another streamer that is to see what ours sees.
+
+    Raises:
+        OptionError: a lens under assisted decoding.
     """
 
     def __init__(
@@ -79,6 +76,7 @@ class Watch:
         options: DecodingOptions,
         headers: Sequence[Header],
         caption: Callable[[int], Caption],
+        length: int | None = None,
         lens: Lens | None = None,
         on_nonfinite: Literal["raise", "record"] = "raise",
         on_event: Callable[[Event], None] | None = None,
@@ -89,24 +87,30 @@ class Watch:
         self.options = options
         self._tap = tap
         self._lens = lens
-        self._meter = StepMeter(model, tap, lens)
+        self._blocks: BlockMeter | None = None
+        if options.mode == "assisted":
+            if lens is not None:
+                raise OptionError(
+                    "The lens looks at one row of each pass, assisted decoding reads several. "
+                    "Leave the assistant out, or use a monitor and a calibration without a lens."
+                )
+            known = prompt.shape[1] if length is None else length
+            self._blocks = BlockMeter(model, tap, length=known)
+        self._meter = self._blocks or StepMeter(model, tap, lens)
         self._prompt = prompt
-        self._headers = tuple(headers)
-        self._caption = caption
-        self._on_nonfinite = on_nonfinite
-        self._on_event = on_event
-        self._rows: list[_Row] = []
+        self._scribe = Scribe(
+            options=options,
+            headers=headers,
+            caption=caption,
+            on_nonfinite=on_nonfinite,
+            on_event=on_event,
+        )
+        self._explains = on_nonfinite == "raise"
         self._pending: deque[PendingStep] = deque()
         self._steps = 0
         self._thread: int | None = None
         self._cancelled = threading.Event()
         self._stack = ExitStack()
-        self._began = 0.0
-        self._now = 0.0  # when the token that is being read was picked
-        self._first_token: float | None = None
-        # Tokens that were measured and not yet read as text: see on_tokens.
-        self._unread: deque[tuple[list[int], Measurement, float]] = deque()
-        self._lock = threading.RLock()
 
     # --- the block ------------------------------------------------------------------------------
 
@@ -133,7 +137,7 @@ class Watch:
         self._stack.close()
         pending = tuple(self._pending)
         self._pending.clear()
-        if isinstance(error, RuntimeError) and self._on_nonfinite == "raise":
+        if isinstance(error, RuntimeError) and self._explains:
             # Sampling from NaN raises inside torch before the streamer learns of the step.
             self._explain(error, pending)
 
@@ -141,64 +145,76 @@ class Watch:
         """Make ``generate`` stop at its next step with :class:`CancelledError`; from any thread."""
         self._cancelled.set()
 
+    def plug_into(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of ``generate`` with all parts of this watch put in, after the user's own.
+
+        Args:
+            arguments: what ``generate`` would be called with, but for a ``streamer``.
+        """
+        given = dict(arguments)
+        processors = [*(given.pop("logits_processor", None) or ()), self.logits_processor]
+        return {**given, "logits_processor": processors, "streamer": self.streamer}
+
+    def finish(self, output: Any) -> Any:
+        """What the call with :meth:`plug_into`'s arguments returned, as the user asked for it."""
+        return output
+
     # --- what came of it ------------------------------------------------------------------------
 
     @property
     def reports(self) -> tuple[Report, ...]:
         """One report per caption; those of unfinished captions say ``interrupted``."""
-        self._read()
-        return tuple(
-            row.builder.report(first_token=self._first_token, total=row.seconds)
-            for row in self._rows
-        )
+        return self._scribe.reports
 
     def header(self, row: int) -> Header:
         """What the report of a caption says before its first event."""
-        return self._headers[row * len(self._headers) // max(len(self._rows), 1)]
+        return self._scribe.header(row)
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The captions so far."""
-        self._read()
-        return tuple(row.caption.text for row in self._rows)
+        return self._scribe.texts
 
     @property
     def recent_patches(self) -> tuple[Tensor, ...]:
         """Attention to each image token in the latest steps: see :class:`AttentionTap`."""
-        return self._tap.recent_patches
+        return self._tap.recent_patches if self._blocks is None else self._blocks.recent_patches
 
     # --- what generate tells us (the Listener of the pair) --------------------------------------
 
     def on_scores(self, input_ids: Tensor) -> None:
         """Read the forward pass that just ended."""
         self._check_call()
-        if not self._rows:
+        if not len(self._scribe):
             raise WatchError(
                 "generate must be given both halves of the pair, but the streamer saw no prompt. "
                 "Call generate(..., logits_processor=[watch.logits_processor], "
-                "streamer=watch.streamer)."
+                "streamer=watch.streamer). Beam search takes no streamer: tell the watch of it, "
+                "monitor.watch(inputs, num_beams=...)."
             )
-        expected = (len(self._rows), self._prompt.shape[1] + self._steps)
-        if tuple(input_ids.shape) != expected:
-            raise WatchError(
-                f"Each step must add one token to each row: input_ids of step {self._steps} must "
-                f"have shape {expected}, was {tuple(input_ids.shape)}. Beam search and assisted "
-                "decoding cannot be watched."
-            )
+        if self._blocks is not None:
+            # The processors are called for each row of the pass, and for what an assistant drafts.
+            if self._blocks.unread:
+                self._pending.append(self._blocks.measure())
+                self._steps += 1
+            return
+        self._check_shape(input_ids, len(self._scribe))
         self._pending.append(self._meter.measure())
         self._steps += 1
 
     def on_tokens(self, ids: Tensor) -> None:
         """The prompts first, then the tokens of each step."""
         self._check_call()
-        if not self._rows:
+        if not len(self._scribe):
             self._begin(ids)
             return
-        if ids.ndim != 1 or len(ids) != len(self._rows):
+        rows = len(self._scribe)
+        block = self._blocks is not None and ids.ndim == 2 and ids.shape[0] == 1 and ids.shape[1]
+        if not block and (ids.ndim != 1 or len(ids) != rows):
             raise WatchError(
-                f"Each step must bring one token for each of the {len(self._rows)} rows, brought "
-                f"shape {tuple(ids.shape)}. A watch covers one call of generate, and assisted "
-                f"decoding cannot be watched."
+                f"Each step must bring one token for each of the {rows} rows, brought shape "
+                f"{tuple(ids.shape)}. A watch covers one call of generate, and must be told of "
+                f"assisted decoding: monitor.watch(inputs, assistant_model=...)."
             )
         if not self._pending:
             raise WatchError(
@@ -206,103 +222,46 @@ class Watch:
                 "generate(..., logits_processor=[watch.logits_processor], "
                 "streamer=watch.streamer)."
             )
-        measured, now = self._meter.collect(self._pending.popleft(), ids), time.perf_counter()
-        if self._first_token is None:
-            self._first_token = now - self._began
-        # While nobody listens, words and nouns are found for many tokens in one go: between two
-        # steps of the model every line of Python costs several times what it costs in a loop.
-        self._unread.append((ids.tolist(), measured, now))
-        if self._on_event is not None or len(self._unread) >= _UNREAD or not measured.all_finite:
-            self._read()
+        step = self._pending.popleft()
+        if self._blocks is None or not block:
+            self._scribe.put(ids.tolist(), self._meter.collect(step, ids))
+            return
+        for token, measured in zip(ids[0].tolist(), self._blocks.accept(step, ids[0]), strict=True):
+            self._scribe.put([token], measured)
 
     def on_end(self) -> None:
         """End the captions that are still open."""
-        self._read()
-        self._now = time.perf_counter()
-        for row in self._rows:
-            if row.caption.ended:
-                continue
-            limit = self.options.limit
-            cut = not row.held and (limit is None or row.caption.tokens >= limit)
-            row.held.clear()
-            self._finish(row, "length" if cut else "stopped")
+        self._scribe.end()
 
-    # --- the rows -------------------------------------------------------------------------------
+    # --- the call -------------------------------------------------------------------------------
 
     def _begin(self, ids: Tensor) -> None:
+        copies = self._copies(ids)
+        if copies > 1 and self._blocks is not None:
+            raise WatchError("Assisted decoding decodes one sequence at a time.")
+        self._scribe.begin(len(ids), began=time.perf_counter())
+
+    def _copies(self, ids: Tensor) -> int:
+        """How many rows each prompt has, in the order of the prompts."""
         prompt = self._prompt.cpu()
         copies, rest = divmod(len(ids), len(prompt))
-        if rest or not torch.equal(ids, prompt.repeat_interleave(max(copies, 1), dim=0)):
+        if rest or not torch.equal(ids.cpu(), prompt.repeat_interleave(max(copies, 1), dim=0)):
             raise WatchError(
                 f"generate must be given the very inputs that were given to watch: input_ids of "
                 f"shape {tuple(prompt.shape)}, got {tuple(ids.shape)} with other ids. Beam search "
-                f"and token healing, which change the prompt, cannot be watched."
+                f"must be announced to the watch, and token healing, which changes the prompt, "
+                f"cannot be watched."
             )
-        self._began = time.perf_counter()
-        self._rows = [
-            _Row(self._caption(row), ReportBuilder(self._headers[row // copies], row=row))
-            for row in range(len(ids))
-        ]
+        return copies
 
-    def _read(self) -> None:
-        """Read the tokens that wait as text; in any thread, also in a listener's."""
-        with self._lock:
-            while self._unread:
-                ids, measured, self._now = self._unread.popleft()
-                for index, token in enumerate(ids):
-                    self._token(index, token, measured)
-
-    def _token(self, index: int, token: int, measured: Measurement) -> None:
-        row, options = self._rows[index], self.options
-        caption = row.caption
-        if caption.ended:
-            return  # generate fills a finished row with pad tokens
-        if not measured.finite(index) and self._on_nonfinite == "raise":
-            raise NonFiniteError(row=index, step=caption.tokens + len(row.held))
-        evidence = measured.evidence(index)
-        if token in options.eos:
-            if token == options.pad and self._stopped_by_string(caption):
-                self._finish(row, "stopped")
-                return
-            self._release(row)
-            self._push(row, token, evidence, "eos")
-        elif token == options.pad:
-            # Either the row was stopped by a rule and this is filling, or the model wrote it:
-            # the next other token, or the end, will tell.
-            row.held.append((token, evidence))
-        else:
-            self._release(row)
-            last = options.limit is not None and caption.tokens + 1 >= options.limit
-            self._push(row, token, evidence, "length" if last else None)
-
-    def _release(self, row: _Row) -> None:
-        for token, evidence in row.held:
-            self._push(row, token, evidence, None)
-        row.held.clear()
-
-    def _push(
-        self,
-        row: _Row,
-        token: int,
-        evidence: Evidence,
-        end: Literal["eos", "length", "stopped"] | None,
-    ) -> None:
-        for event in row.caption.push(token, evidence, end=end):
-            self._emit(row, event)
-
-    def _finish(self, row: _Row, reason: Literal["eos", "length", "stopped"]) -> None:
-        for event in row.caption.finish(reason):
-            self._emit(row, event)
-
-    def _emit(self, row: _Row, event: Event) -> None:
-        row.builder.add(event)
-        if isinstance(event, End):
-            row.seconds = self._now - self._began
-        if self._on_event is not None:
-            self._on_event(event)
-
-    def _stopped_by_string(self, caption: Caption) -> bool:
-        return any(text in caption.text for text in self.options.stop_strings)
+    def _check_shape(self, input_ids: Tensor, rows: int) -> None:
+        expected = (rows, self._prompt.shape[1] + self._steps)
+        if tuple(input_ids.shape) != expected:
+            raise WatchError(
+                f"Each step must add one token to each row: input_ids of step {self._steps} must "
+                f"have shape {expected}, was {tuple(input_ids.shape)}. Beam search and assisted "
+                f"decoding must be announced: monitor.watch(inputs, num_beams=...)."
+            )
 
     # --- what can go wrong ----------------------------------------------------------------------
 
@@ -324,7 +283,8 @@ class Watch:
                 broken = step.unusable()
             except RuntimeError:
                 return  # the device itself is lost; what it said stands
-            self._read()
+            self._scribe.read()
             for index in broken:
-                if not self._rows[index].caption.ended:
-                    raise NonFiniteError(row=index, step=self._steps - 1) from error
+                row = 0 if self._blocks is not None else index
+                if not self._scribe.ended(row):
+                    raise NonFiniteError(row=row, step=self._steps - 1) from error

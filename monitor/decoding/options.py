@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import JsonValue
 from transformers import GenerationConfig, PreTrainedModel
 
 from ..errors import OptionError
 
-_NO_WAY_BACK: Final = "it does not pass one token per row and step to the streamer"
+Mode = Literal["sample", "assisted", "beams"]
+"""How tokens come: one a row and pass (greedy or drawn); several of one row, drafted and verified;
+all at the end, from a search."""
+
+OBSERVED: Final[frozenset[Mode]] = frozenset({"sample", "assisted", "beams"})
+"""The modes that can be watched by who only watches."""
+ONE_BY_ONE: Final[frozenset[Mode]] = frozenset({"sample"})
+"""Those that can be taken back, or recorded."""
+
 _REFUSED: Final[Mapping[str, str]] = {
-    "assistant_model": f"assisted decoding: {_NO_WAY_BACK}",
-    "prompt_lookup_num_tokens": f"prompt-lookup decoding: {_NO_WAY_BACK}",
-    "assistant_early_exit": f"early-exit assisted decoding: {_NO_WAY_BACK}",
-    "use_mtp": f"multi-token prediction: {_NO_WAY_BACK}",
+    "assistant_early_exit": "the watched model then drafts with part of its own layers",
+    "use_mtp": "multi-token prediction drafts with heads that no model here could be tested with",
+    "speculation_type": "its drafts come from the watched model's own hidden states",
     "custom_generate": "its decoding loop is unknown",
     "penalty_alpha": "contrastive search runs several passes per token",
     "dola_layers": "DoLa decodes from logits that are not the model's own",
-    "constraints": "constrained beam search reorders rows",
-    "force_words_ids": "constrained beam search reorders rows",
+    "constraints": "constrained beam search is no part of transformers any more",
+    "force_words_ids": "constrained beam search is no part of transformers any more",
+    "diversity_penalty": "group beam search is no part of transformers any more",
     "token_healing": "it rewrites the prompt",
     "prefill_chunk_size": "the prompt is then read in several passes",
-    "inputs_embeds": "image tokens cannot be told from embeddings; pass input_ids",
     "negative_prompt_ids": "it runs the model twice per token",
     "continuous_batching_config": "continuous batching reorders rows",
 }
@@ -42,6 +49,9 @@ class DecodingOptions:
         limit: most tokens a caption may have; ``None`` where it is not known.
         stop_strings: texts that end a caption.
         copies: captions per prompt (``num_return_sequences``).
+        mode: how tokens come.
+        beams: running beams per prompt; 1 but for a search.
+        returns_dict: whether ``generate`` was asked for more than the sequences.
         settings: the options as a report records them; JSON values only.
     """
 
@@ -50,11 +60,19 @@ class DecodingOptions:
     limit: int | None
     stop_strings: tuple[str, ...]
     copies: int
+    mode: Mode
+    beams: int
+    returns_dict: bool
     settings: dict[str, JsonValue]
 
     @classmethod
     def of(
-        cls, model: PreTrainedModel, options: Mapping[str, Any], *, prompt_length: int
+        cls,
+        model: PreTrainedModel,
+        options: Mapping[str, Any],
+        *,
+        prompt_length: int,
+        modes: Collection[Mode] = ONE_BY_ONE,
     ) -> DecodingOptions:
         """Read the options as ``generate`` will: the call's, then the config's, then the model's.
 
@@ -63,12 +81,14 @@ class DecodingOptions:
             options: keyword arguments of ``generate``; tensors and unknown names are ignored. With
                 none, the length limit is unknown, because ``generate`` may still be given one.
             prompt_length: tokens of the padded prompt, which ``max_length`` counts in.
+            modes: those that the caller can do with; one token a row and pass by default.
 
         Raises:
             OptionError: an option under which no row of the report could be trusted.
         """
         config = _effective(model, options)
         _refuse(model, config, options)
+        mode = _mode(model, config, options, modes)
         eos = _ids(config.eos_token_id)
         pad = config.pad_token_id
         return cls(
@@ -78,6 +98,9 @@ class DecodingOptions:
             limit=_limit(config, prompt_length) if options else None,
             stop_strings=_strings(config.stop_strings),
             copies=config.num_return_sequences or 1,
+            mode=mode,
+            beams=(config.num_beams or 1) if mode == "beams" else 1,
+            returns_dict=bool(config.return_dict_in_generate),
             settings=_settings(config),
         )
 
@@ -102,9 +125,10 @@ def _refuse(model: PreTrainedModel, config: GenerationConfig, options: Mapping[s
         value = options.get(name, getattr(config, name, None))
         if not _absent(value):
             raise _unsupported(name, value, why)
-    beams = config.num_beams or 1
-    if beams > 1:
-        raise _unsupported("num_beams", beams, "beam search reorders rows while it decodes")
+    groups = config.num_beam_groups
+    if groups is not None and groups > 1:
+        why = "group beam search is no part of transformers any more"
+        raise _unsupported("num_beam_groups", groups, why)
     scale = config.guidance_scale
     if scale is not None and scale != 1:
         raise _unsupported("guidance_scale", scale, "guidance runs the model twice per token")
@@ -119,11 +143,37 @@ def _refuse(model: PreTrainedModel, config: GenerationConfig, options: Mapping[s
         )
 
 
+def _mode(
+    model: PreTrainedModel,
+    config: GenerationConfig,
+    options: Mapping[str, Any],
+    modes: Collection[Mode],
+) -> Mode:
+    assistant = options.get("assistant_model")
+    beams, lookup = config.num_beams or 1, config.prompt_lookup_num_tokens
+    if beams > 1:
+        if "beams" not in modes:
+            raise _unsupported("num_beams", beams, "beam search knows its tokens at the end only")
+        return "beams"
+    if assistant is None and _absent(lookup):
+        return "sample"
+    name, value = ("assistant_model", assistant)
+    if assistant is None:
+        name, value = "prompt_lookup_num_tokens", lookup
+    if "assisted" not in modes:
+        why = "several tokens of assisted decoding come from one pass, and cannot be taken back"
+        raise _unsupported(name, value, why)
+    if assistant is model:
+        why = "what the watched model drafts cannot be told from what it verifies"
+        raise _unsupported(name, value, why)
+    return "assisted"
+
+
 def _unsupported(name: str, value: object, why: str) -> OptionError:
     shown = value if isinstance(value, (str, int, float)) else type(value).__name__
     return OptionError(
-        f"generate({name}={shown!r}) cannot be watched: {why}. Leave {name} out; greedy decoding "
-        f"and sampling, in batches of any size, can be watched."
+        f"generate({name}={shown!r}) cannot be watched here: {why}. Leave {name} out; greedy "
+        f"decoding and sampling, in batches of any size, can be watched everywhere."
     )
 
 
