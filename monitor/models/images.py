@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
@@ -58,23 +59,31 @@ class OpenedImage:
     info: ImageInfo
 
 
-def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> OpenedImage:
+def open_image(
+    path: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None
+) -> OpenedImage:
     """Decode an image file into an upright RGB image.
 
     The size is checked before any pixel is decoded. The EXIF orientation is applied, transparency
     is laid over white, 16-bit grey is scaled to 8 bits, CMYK and palettes are converted, and of an
     animation the first frame is taken.
 
+    Args:
+        path: the file, or what is in it.
+        max_pixels: the largest image that is decoded.
+        name: what errors and reports call it; by default the path.
+
     Raises:
         ImageError: the file is missing, unreadable, not one of :data:`FORMATS`, truncated, or has
             more than ``max_pixels`` pixels.
     """
-    name = str(path)
+    source_of: str | Path | io.BytesIO = path if isinstance(path, (str, Path)) else io.BytesIO(path)
+    name = name or (str(path) if isinstance(path, (str, Path)) else "image")
     try:
         with warnings.catch_warnings():
             # Pillow's own warning comes at another size than our limit, which is an error.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            source = Image.open(path, formats=FORMATS)
+            source = Image.open(source_of, formats=FORMATS)
     except FileNotFoundError as error:
         raise ImageError(f"No such image file: {name}. Check the path.") from error
     except IsADirectoryError as error:

@@ -40,13 +40,14 @@ def page(
         title: what the page is called.
         base: the folder that the images' paths start from.
     """
-    style, script = _asset("page.css"), _asset("page.js")
+    style = _asset("common.css") + _asset("report.css")
+    script = _asset("common.js") + _asset("report.js").removeprefix('"use strict";\n')
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     policy = (
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
-    body = _asset("page.html").replace("{title}", escape(title))
+    body = _asset("report.html").replace("{title}", escape(title))
     yield (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -86,4 +87,4 @@ def _data(kind: str, values: Any) -> str:
 
 
 def _asset(name: str) -> str:
-    return files("sightline.monitor").joinpath("data", "page", name).read_text(encoding="utf-8")
+    return files("sightline.monitor").joinpath("data", "web", name).read_text(encoding="utf-8")
