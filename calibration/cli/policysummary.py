@@ -15,9 +15,9 @@ from ..policies.certify import Certified, NoPolicy, Row, figures
 from ..policies.outcomefile import Trial
 
 _ASIDE: Final = {
-    "recall": "loses too much recall",
-    "passes": "takes too many passes",
-    "outdone": "another one leaves less and names more",
+    "recall": "names too little",
+    "passes": "takes too long",
+    "outdone": "outdone by another",
 }
 
 
@@ -43,7 +43,7 @@ def record(
                 "level": found.promise.level,
                 "confidence": found.promise.confidence,
                 "images": found.images,
-                "best": found.best,
+                "best": None if math.isnan(found.best) else found.best,
                 "reachable": found.reachable,
                 "needed": found.needed,
                 "words": str(found),
@@ -59,7 +59,9 @@ def show(found: Certified | NoPolicy, trial: Trial, artifact: Path, outcomes: Pa
     """The result for people, on stdout."""
     console = Console(highlight=False, soft_wrap=True)
     chosen = found.candidate.name if isinstance(found, Certified) else None
-    console.print(_table(found.rows, chosen))
+    # Names of policies are long, and nobody reads them broken in a pipe.
+    width = console.width if console.is_terminal else max(console.width, 120)
+    console.print(_table(found.rows, chosen), width=width)
     console.print()
     if trial.unreadable:
         console.print(

@@ -97,8 +97,8 @@ class NoPolicy:
     Attributes:
         promise: what was asked for.
         images: how many images could certify it, half of all.
-        best: the share measured on them with the most careful policy; ``None`` if none was up for
-            certification.
+        best: the share measured on them with the most careful policy that costs no more than it
+            may; to do nothing is always one of those.
         reachable: the lowest level, to a percent, that these images do support with the same
             confidence; ``None`` if they support none.
         needed: about how many images it would take, in all, if ``best`` is what more of them show
@@ -108,7 +108,7 @@ class NoPolicy:
 
     promise: Promise
     images: int
-    best: float | None
+    best: float
     reachable: float | None
     needed: int | None
     rows: tuple[Row, ...]
@@ -116,15 +116,9 @@ class NoPolicy:
     def __str__(self) -> str:
         promise = self.promise
         said = [f"No policy keeps {promise} with {percent(promise.confidence)} confidence."]
-        if self.best is None:
-            said.append(
-                "All of them lose more recall or take more passes than they may on the choosing "
-                "images. Allow more, or try other policies."
-            )
-            return " ".join(said)
         said.append(
-            f"The most careful one leaves {self.best:.1%} on the {self.images:,} images that could "
-            f"certify it,"
+            f"The most careful one that costs no more than it may leaves {self.best:.1%} on the "
+            f"{self.images:,} images that could certify it,"
         )
         if self.needed is None:
             said.append(
@@ -169,7 +163,8 @@ def certify(
         seed: of the split.
 
     Raises:
-        ValueError: there are too few images, or not the same ones for every candidate.
+        ValueError: there are too few images, not the same ones for every candidate, or nothing is
+            in them.
         ImportError: MAPIE is not installed; the message says how to.
 
     Source: Angelopoulos et al., "Learn then Test", arXiv 2110.01052, section 2.3 (fixed sequence);
@@ -194,6 +189,10 @@ def choose(
         raise ValueError(
             f"A certificate needs at least {FEWEST} images, was given {images}. Some hundreds are "
             f"a beginning."
+        )
+    if not tried[0].objects.any():
+        raise ValueError(
+            "The images must hold objects, by their annotations none does: recall means nothing."
         )
     order = np.random.default_rng(seed).permutation(images)
     race = _Race(tried, order[: images // 2], order[images // 2 :], limits or Limits())
@@ -249,8 +248,6 @@ class _Race:
     def explain(self, promise: Promise, rows: tuple[Row, ...]) -> NoPolicy:
         """Why none was certified, and what would be."""
         images = len(self.proven[0].wrong)
-        if not self._order:
-            return NoPolicy(promise, images, None, None, None, rows)
         first = self._order[0]
         reachable = None
         for level in range(math.floor(100 * promise.level + 1e-9) + 1, 100):
