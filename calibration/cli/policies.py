@@ -269,10 +269,14 @@ def _given(path: Path) -> tuple[Way, ...]:
 
 def _ways(monitor: Monitor, own: tuple[Way, ...] | None, *, only: bool) -> tuple[Way, ...]:
     """The default ways and the user's, or greedy decoding and the user's alone."""
+    from ...detectors.svar import LayerRange
     from ..policies.defaults import default_ways
     from ..policies.ways import Plain, Watched
 
-    first = (Plain(), Watched()) if only else default_ways(monitor.calibration, monitor.layers)
+    # Not where SVAR is summed: a calibration may have chosen a single layer for that.
+    depth = monitor.anatomy.num_layers
+    layers = LayerRange.published(monitor.name, depth) or LayerRange.scaled(depth)
+    first = (Plain(), Watched()) if only else default_ways(monitor.calibration, layers)
     mine = own or ()
     # A default way that the user names as well is the user's.
     names = {way.name for way in mine}

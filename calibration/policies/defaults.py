@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from ...detectors.calibrated import CalibratedDetector
 from ...detectors.svar import LayerRange
 from ...detectors.verdict import Calibration
 from ...monitor.policy.policy import AVOID, Intervention, Policy
+from ..reporting.figures.style import layers_in_words
 from .ways import (
-    Acting,
     DropAfterwards,
     FirstSentences,
     Guided,
@@ -19,6 +20,7 @@ from .ways import (
     Watched,
     Way,
     acting,
+    in_words,
 )
 
 ALPHAS: Final = (0.5, 1.0, 2.0, 3.0)
@@ -45,7 +47,7 @@ def default_ways(calibration: Calibration | None, layers: LayerRange) -> tuple[W
     Args:
         calibration: the monitor's; without one there is nothing to act on. Where its scores are no
             probabilities, its own threshold is the only one that is tried.
-        layers: what SVAR sums over: Eq. 4 acts there, and in all layers.
+        layers: Eq. 4 always on acts there, and in all layers.
     """
     return tuple(_ways(calibration, layers))
 
@@ -53,7 +55,7 @@ def default_ways(calibration: Calibration | None, layers: LayerRange) -> tuple[W
 def _ways(calibration: Calibration | None, layers: LayerRange) -> Iterator[Way]:
     yield Plain()
     yield Watched()
-    for where, acted_on in (("all layers", None), (f"layers {layers}", layers)):
+    for where, acted_on in (("all layers", None), (layers_in_words(layers), layers)):
         for alpha in ALPHAS:
             yield Guided(
                 name=f"Eq. 4 always on, alpha {alpha:g}, {where}",
@@ -91,12 +93,15 @@ def _ways(calibration: Calibration | None, layers: LayerRange) -> Iterator[Way]:
         for threshold in THRESHOLDS if probabilities and policy in _SWEPT else (main,):
             if policy != Policy(act="stop") or threshold is not None:
                 yield acting(replace(policy, threshold=threshold), listed=threshold == main)
+    if isinstance(calibration, CalibratedDetector) and calibration.certificate is not None:
+        certified = Policy.from_json(calibration.certificate.policy)
+        name = f"the calibrated policy: {in_words(certified)}"
+        yield replace(acting(certified, name=name), family="the calibrated policy")
     for policy in (replace(_STOP, threshold=main), replace(_GUIDED, threshold=main)):
         like = acting(policy)
         yield RandomGate(
-            name=f"random gate: {like.name.split(', threshold')[0]}",
+            name=f"random gate: {like.family}",
             family=f"random gate: {like.family}",
-            listed=True,
             policy=replace(policy, threshold=None),
             like=like.name,
         )
@@ -121,8 +126,3 @@ def _policies() -> tuple[Policy, ...]:
         replace(_GUIDED, tries=(Intervention(alpha=2.0, avoid=True),)),
         replace(_GUIDED, otherwise="drop"),
     )
-
-
-def policies_of(ways: tuple[Way, ...]) -> tuple[Policy, ...]:
-    """The policies among some ways."""
-    return tuple(way.policy for way in ways if isinstance(way, Acting))

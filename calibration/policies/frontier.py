@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 _MARKERS: Final = "osD^vPXh<>"
+_NEAR: Final = 0.06
+"""How much recall above and below greedy decoding the enlarged corner shows."""
+
 _CORNERS: Final = tuple(
     (distance * x, distance * y)
     for distance in (1.0, 1.8, 2.6)
@@ -69,7 +72,7 @@ class Frontier(Figure):
 
     name: ClassVar[str] = "policies"
     title: ClassVar[str] = "What a policy leaves, and what it loses"
-    size: ClassVar[tuple[float, float]] = (10.0, 7.4)
+    size: ClassVar[tuple[float, float]] = (13.0, 8.6)
 
     images: int
     greedy: Point
@@ -129,13 +132,24 @@ class Frontier(Figure):
         return f"CHAIR_I against recall of each way to caption. {points}."
 
     def draw(self, canvas: Canvas) -> None:
-        """One panel, its legend below."""
-        axes = canvas.subplots()
+        """All ways on the left, the corner that matters on the right, one legend below."""
+        whole, corner = canvas.subplots(1, 2)
+        for axes in (whole, corner):
+            self._plot(axes)
+        whole.set(title="All ways", ylim=(0, None))
+        most, least = self._corner()
+        corner.set(title="The corner that matters", xlim=most, ylim=least)
+        canvas.legend(
+            handles=whole.get_legend_handles_labels()[0], loc="outside lower center", ncols=3
+        )
+        canvas.draw_without_rendering()  # where points lie in pixels is known only then
+        for axes in (whole, corner):
+            _write(axes, self._labels, canvas.dpi)
+
+    def _plot(self, axes: Axes) -> None:
         self._shade(axes)
-        labels: list[tuple[Point, str]] = []
         for number, family in enumerate(self.families):
-            colour = LINES[1:][number % (len(LINES) - 1)]
-            again = number >= len(LINES) - 1  # the colours begin anew
+            colour = _colour(number)
             _bars(axes, family.points, colour)
             axes.plot(
                 [point.recall.value for point in family.points],
@@ -143,11 +157,10 @@ class Frontier(Figure):
                 color=colour,
                 marker=_MARKERS[number % len(_MARKERS)],
                 markersize=6,
-                linestyle="--" if again else "-",
+                linestyle="--" if number >= len(LINES) - 1 else "-",  # the colours begin anew
                 linewidth=1.3,
                 label=family.name,
             )
-            labels += [(point, colour) for point in family.points if point.label]
         _bars(axes, (self.greedy,), INK)
         axes.plot(
             [self.greedy.recall.value],
@@ -158,14 +171,33 @@ class Frontier(Figure):
             linestyle="",
             label="greedy",
         )
-        axes.set(xlabel="recall", ylabel="CHAIR_I", title=self.title, ylim=(0, None))
+        axes.set(xlabel="recall", ylabel="CHAIR_I")
         axes.xaxis.set_major_formatter("{x:.0%}")
         axes.yaxis.set_major_formatter("{x:.0%}")
-        canvas.legend(
-            handles=axes.get_legend_handles_labels()[0], loc="outside lower center", ncols=2
-        )
-        canvas.draw_without_rendering()  # where points lie in pixels is known only then
-        _write(axes, [(self.greedy, INK), *labels], canvas.dpi)
+
+    @property
+    def _labels(self) -> list[tuple[Point, str]]:
+        return [
+            (self.greedy, INK),
+            *(
+                (point, _colour(number))
+                for number, family in enumerate(self.families)
+                for point in family.points
+                if point.label
+            ),
+        ]
+
+    def _corner(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Recall and CHAIR_I around the goal and greedy decoding."""
+        recall, chair_i = self.greedy.recall.value, self.greedy.chair_i.value
+        near = [
+            point.recall.value
+            for family in self.families
+            for point in family.points
+            if abs(point.recall.value - recall) <= _NEAR
+        ]
+        low, high = min([recall, *near]), max([recall, *near])
+        return (low - 0.005, high + 0.01), (0.0, max(1.08 * chair_i, 0.01))
 
     def svg(self) -> bytes:
         """The picture as SVG; the same numbers and matplotlib give the same bytes.
@@ -192,6 +224,10 @@ class Frontier(Figure):
             axes.fill_between((low, right), 0, high, color="#009e73", alpha=0.10, linewidth=0)
 
 
+def _colour(number: int) -> str:
+    return LINES[1 + number % (len(LINES) - 1)]
+
+
 def _point(row: WayRow, label: str) -> Point:
     return Point(label, row.chair.recall, row.chair.chair_i)
 
@@ -205,6 +241,14 @@ def _bars(axes: Axes, points: Sequence[Point], colour: str) -> None:
 
 def _write(axes: Axes, labels: Sequence[tuple[Point, str]], dpi: float) -> None:
     """Put labels beside their points, each where it covers least of what is there already."""
+    labels = [
+        (point, colour)
+        for point, colour in labels
+        if axes.get_xlim()[0] <= point.recall.value <= axes.get_xlim()[1]
+        and axes.get_ylim()[0] <= point.chair_i.value <= axes.get_ylim()[1]
+    ]
+    if not labels:
+        return
     size = 7.5
     step, high = 5 * dpi / 72, 1.15 * size * dpi / 72
     places = axes.transData.transform([(p.recall.value, p.chair_i.value) for p, _ in labels])
@@ -231,6 +275,7 @@ def _write(axes: Axes, labels: Sequence[tuple[Point, str]], dpi: float) -> None:
             textcoords="offset points",
             fontsize=size,
             color=colour,
+            annotation_clip=True,
         )
 
 
