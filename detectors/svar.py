@@ -10,20 +10,12 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from .published import published
+
 Source = Literal["published", "scaled", "user", "calibration"]
 
 _REFERENCE_LAYERS: Final = 32
 _REFERENCE: Final = (5, 18)
-
-# Normalised substring of a model's name or folder -> (depth, first, last); the first hit counts.
-_PUBLISHED: Final = (
-    ("llava157b", 32, 5, 18),
-    ("llavav157b", 32, 5, 18),
-    ("llava1513b", 40, 5, 18),
-    ("llavav1513b", 40, 5, 18),
-    ("shikra", 32, 3, 13),
-    ("minigpt4", 32, 3, 14),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +87,8 @@ class LayerRange:
 
         Source: Jiang et al., arXiv 2411.16724: LLaVA-1.5 5-18, Shikra 3-13, MiniGPT-4 3-14.
         """
-        name = re.sub(r"[^a-z0-9]", "", model.lower())
-        for known, depth, first, last in _PUBLISHED:
-            if known in name and depth == num_layers:
-                return cls(first, last, "published")
-        return None
+        found = published(model, num_layers)
+        return None if found is None else cls(found.first, found.last, "published")
 
     @classmethod
     def scaled(cls, num_layers: int) -> LayerRange:

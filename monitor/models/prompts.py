@@ -8,9 +8,10 @@ from typing import Any, Final
 from PIL import Image
 from transformers import BatchFeature, ProcessorMixin
 
+from ...detectors.published import REFERENCE_PROMPT
 from ..errors import InputError
 
-DEFAULT_PROMPT: Final = "Please help me describe the image in detail."
+DEFAULT_PROMPT: Final = REFERENCE_PROMPT
 """The prompt of the paper (arXiv 2411.16724)."""
 
 Images = Image.Image | Sequence[Image.Image]
