@@ -67,6 +67,19 @@ class Caption:
         """The text so far."""
         return self._stream.text
 
+    @property
+    def undecided(self) -> int | None:
+        """The first token that may belong to a mention of which it is open whether it is flagged.
+
+        ``None`` if there is none among the complete words.
+        """
+        objects = self._calibration is not None and self._calibration.scope == "objects"
+        word = self._nouns.undecided(objects=objects)
+        if not self._waiting:
+            return None if word is None else word.first_token
+        waits = self._waiting[0].first_token
+        return waits if word is None else min(waits, word.first_token)
+
     def push(
         self,
         token: int,

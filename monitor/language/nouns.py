@@ -124,6 +124,18 @@ class NounSpotter:
         found += self._provisional()
         return tuple(found)
 
+    def undecided(self, *, objects: bool = False) -> Word | None:
+        """The earliest word that may still be, or be part of, a mention that is not confirmed.
+
+        Args:
+            objects: only mentions with the name of an object count.
+        """
+        for place in range(self._next, len(self._words)):
+            rest = self._texts[place:]
+            if not objects or self._phrases.at_start(rest) or self._phrases.may_grow(rest):
+                return self._words[place]
+        return None
+
     def finish(self) -> tuple[Mention, ...]:
         """End the caption and return its last mentions. A second call returns none."""
         return tuple(self._close())

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from .policy import Intervention, Policy
+from .policy import AVOID, Intervention, Policy
 
-Failed = Literal["flagged", "same", "collapsed", "budget", "dead end", "error"]
+Failed = Literal["flagged", "same", "collapsed", "budget", "dead end", "unlikely", "error"]
 """Why an attempt was not accepted: an object in it is ``flagged``; it begins like the ``same`` that
 was rejected before; it repeats itself or does not end (``collapsed``); the ``budget`` ran out; the
-bans left a ``dead end``; an ``error`` was raised."""
+bans left a ``dead end``; a full stop is ``unlikely`` there; an ``error`` was raised."""
 
 Outcome = Literal["replaced", "kept", "dropped", "stopped"]
 
@@ -57,6 +57,7 @@ class Deliberation:
         self._asked: set[Intervention] = set()
         self._ceiling = float("inf")
         self._latest: Intervention | None = None
+        self._unclosed = False
 
     @property
     def tried(self) -> int:
@@ -86,9 +87,24 @@ class Deliberation:
         if why == "error":
             # Whatever broke, the original is at hand: nothing more is risked.
             return Settle("kept", "an error was raised while it was decoded again")
+        if self._unclosed:
+            return Settle("kept", "its sentence could be neither ended nor written on without it")
         if why == "collapsed" and self._latest is not None and self._latest.alpha:
             self._ceiling = min(self._ceiling, self._latest.alpha / 2)
         return self._next(affordable=affordable and why != "budget")
+
+    def unclosed(self, *, affordable: bool) -> Redo | Settle:
+        """What to do where a sentence that must not be taken back cannot be ended as it stands.
+
+        It is written on without what was flagged, where that was not tried yet; nobody wants to
+        read half a sentence.
+        """
+        self._unclosed = True
+        if self._policy.act == "redecode" or not affordable:
+            return Settle("kept", "its sentence cannot be ended before it")
+        self._tried += 1
+        self._latest = AVOID
+        return Redo(AVOID)
 
     def _next(self, *, affordable: bool) -> Redo | Settle:
         if not affordable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, Protocol
 
 from ...detectors.evidence import Evidence
@@ -36,6 +36,8 @@ class Draft:
         log: the events that each token brought, itself first.
         closing: the events of an end that came without a token.
         sentences: where its sentences begin.
+        words: the complete words so far.
+        mentions: the confirmed mentions so far.
     """
 
     def __init__(self, row: int, make: MakeCaption, *, judged: bool = True) -> None:
@@ -45,6 +47,8 @@ class Draft:
         self.log: list[tuple[Event, ...]] = []
         self.closing: tuple[Event, ...] = ()
         self.sentences = Sentences()
+        self.words: list[Word] = []
+        self.mentions: list[Mention] = []
         self._make = make
         self._caption = make(row, judged=judged, known={})
 
@@ -58,6 +62,20 @@ class Draft:
         """Whether the caption has ended."""
         return self._caption.ended
 
+    @property
+    def undecided(self) -> int | None:
+        """The first token that may belong to a mention without a verdict; ``None`` if none does."""
+        return self._caption.undecided
+
+    @property
+    def complete(self) -> int:
+        """The token after the last that is part of complete words alone."""
+        if not self.words:
+            return 0
+        last = self.words[-1]
+        # Its last token may hold the beginning of the next word too.
+        return last.last_token + int(self.offset(last.last_token + 1) <= last.end)
+
     def push(
         self,
         token: int,
@@ -70,14 +88,24 @@ class Draft:
         self.tokens.append(token)
         self.evidence.append(evidence)
         self.log.append(events)
+        self._follow(events)
         for event in events:
             if isinstance(event, Word):
                 self.sentences.word(event)
         return events
 
+    def _follow(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, Word):
+                self.words.append(event)
+            elif isinstance(event, Mention) and not event.provisional:
+                self.mentions.append(event)
+
     def finish(self, reason: Literal["eos", "length", "stopped"]) -> None:
         """End the caption without a further token."""
-        self.closing += tuple(self._caption.finish(reason))
+        events = tuple(self._caption.finish(reason))
+        self.closing += events
+        self._follow(events)
 
     def upto(self, tokens: int, *, judged: bool = True) -> Draft:
         """Another draft with the first ``tokens`` tokens of this one, their verdicts as they are.
@@ -88,6 +116,7 @@ class Draft:
         """
         cut = Draft(self.row, self._make, judged=judged)
         cut.log = self.log[:tokens]
+        cut._follow(cut.events())
         known = {event.mention: event for event in cut.events() if isinstance(event, Verdict)}
         cut._caption = self._make(self.row, judged=judged, known=known)
         cut.tokens, cut.evidence = self.tokens[:tokens], self.evidence[:tokens]
@@ -102,18 +131,6 @@ class Draft:
         for events in self.log:
             yield from events
         yield from self.closing
-
-    def mentions(self, start: int = 0) -> list[Mention]:
-        """Confirmed mentions whose first token is not before ``start``, in order."""
-        return [
-            event
-            for event in self.events()
-            if isinstance(event, Mention) and not event.provisional and event.first_token >= start
-        ]
-
-    def words(self) -> Sequence[Word]:
-        """The complete words so far."""
-        return [event for event in self.events() if isinstance(event, Word)]
 
     def offset(self, token: int) -> int:
         """The character at which a token begins, or would."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..events import Action, Mention, Trial, Verdict
-from .deliberation import Deliberation, Outcome
+from .deliberation import Deliberation, Outcome, Settle
 from .draft import Draft
 from .policy import Intervention
 
@@ -22,6 +22,7 @@ class Episode:
     Attributes:
         deliberation: decides what is next.
         sentence: the first token of the flagged sentence.
+        cut: the first token that may be taken back: as a rule the same.
         start: the first token that is written again.
         original: the caption as it was when it was flagged.
         flagged: what was flagged in it.
@@ -32,12 +33,15 @@ class Episode:
         trials: what was tried.
         intervention: what is tried now.
         guided: whether Eq. 4 is on.
-        script: what was written under Eq. 4, while it is read again without it.
+        script: what must be said next: the full stop, or what was written under Eq. 4, while it is
+            read again without it.
+        closing: what is to come of it once the sentence has ended at ``cut``, while that is tried.
         trial_passes: tokens decoded for the caption until this try.
     """
 
     deliberation: Deliberation
     sentence: int
+    cut: int
     start: int
     original: Draft
     flagged: Flagged
@@ -49,10 +53,16 @@ class Episode:
     intervention: Intervention | None = None
     guided: bool = False
     script: tuple[int, ...] = ()
+    closing: Settle | None = None
     trial_passes: int = 0
 
     def __post_init__(self) -> None:
         self.reject(self.original, self.flagged)
+
+    @property
+    def place(self) -> int:
+        """The first token of what is tried now."""
+        return self.start if self.closing is None else self.cut
 
     def seen_before(self, span: Sequence[int]) -> bool:
         """Whether a span begins as one that was rejected."""
@@ -72,8 +82,9 @@ class Episode:
             end: the token after its last.
             passes: tokens decoded for the caption by now.
         """
-        objects = {m.index for m in draft.mentions(self.start) if m.object is not None}
-        inside = {m.index for m in draft.mentions(self.start)}
+        new = [mention for mention in draft.mentions if mention.first_token >= self.start]
+        objects = {mention.index for mention in new if mention.object is not None}
+        inside = {mention.index for mention in new}
         judged = [
             event
             for event in draft.events()
@@ -82,8 +93,8 @@ class Episode:
         ]
         self.trials.append(
             Trial(
-                intervention=str(self.intervention),
-                text=draft.text[draft.offset(self.start) : draft.offset(end)].strip(),
+                intervention=str(self.intervention if self.closing is None else "full stop"),
+                text=draft.text[draft.offset(self.place) : draft.offset(end)].strip(),
                 score=_highest(judged),
                 tokens=passes - self.trial_passes,
                 result=result,
@@ -103,7 +114,7 @@ class Episode:
             passes: tokens decoded for the caption by now.
         """
         gone = outcome in ("dropped", "stopped")
-        start = self.sentence if gone else self.start
+        start = self.cut if gone else self.start
         end = max(start, end)
         begins = self.original.offset(start)
         replaced = outcome == "replaced"
@@ -114,7 +125,7 @@ class Episode:
             offset=begins,
             objects=tuple(mention.object or mention.lemma for mention, _ in self.flagged),
             old=self.original.text[begins:].strip(),
-            new="" if gone else draft.text[begins : draft.offset(end)].strip(),
+            new=draft.text[begins : draft.offset(end)].strip(),
             old_score=_highest(verdict for _, verdict in self.flagged),
             new_score=self.trials[-1].score if replaced else None,
             intervention=str(self.intervention) if replaced else None,

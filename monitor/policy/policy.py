@@ -21,6 +21,10 @@ Otherwise = Literal["keep", "drop", "stop"]
 """What happens where nothing passes: the original stays, flagged; or see :data:`Act`."""
 
 
+ReleaseBy = Literal["phrase", "sentence"]
+"""By what a caption is settled: from then on it is not taken back."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intervention:
     """How a span is decoded differently; several means may be combined.
@@ -84,6 +88,11 @@ class Policy:
         otherwise: for ``redecode``, what happens where no try passes.
         more: sentences to ask for where the model would have ended the caption. Each is judged as
             any other; one that cannot be kept is left out.
+        release: when text counts as settled, and may be shown to who does not want to see it taken
+            back. ``phrase``: once every noun up to there has passed. A later flag in the same
+            sentence then goes back no further: the sentence ends there, if the model finds a full
+            stop likely, else it is written on without what was flagged, and if that is flagged too,
+            kept as it was. ``sentence``: with its sentence, which is taken back whole.
         threshold: the score from which a mention is flagged; by default the calibration's. A
             promise that came with the calibration's own threshold is given up with it.
 
@@ -98,12 +107,14 @@ class Policy:
     budget: int = 96
     otherwise: Otherwise = "stop"
     more: int = 0
+    release: ReleaseBy = "phrase"
     threshold: float | None = None
 
     def __post_init__(self) -> None:
         _one_of("act", self.act, ("observe", "flag", "redecode", "drop", "stop"))
         _one_of("back_to", self.back_to, ("noun", "phrase", "clause", "sentence"))
         _one_of("otherwise", self.otherwise, ("keep", "drop", "stop"))
+        _one_of("release", self.release, ("phrase", "sentence"))
         for name in ("max_tries", "budget", "more"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, was: {getattr(self, name)}.")

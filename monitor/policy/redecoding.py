@@ -48,6 +48,7 @@ class Redecoding:
         policy: what to do about flags.
         headers: one per prompt.
         caption: makes captions.
+        full_stop: the token that ends a sentence anywhere, if the tokenizer has one.
         lens: not open yet, if the calibration reads it.
         on_nonfinite: ``raise``, or ``record``.
         on_event: called with every event.
@@ -68,6 +69,7 @@ class Redecoding:
         policy: Policy,
         headers: Sequence[Header],
         caption: MakeCaption,
+        full_stop: int | None = None,
         lens: Lens | None = None,
         on_nonfinite: Literal["raise", "record"] = "raise",
         on_event: Callable[[Event], None] | None = None,
@@ -96,6 +98,7 @@ class Redecoding:
                 policy,
                 prompt=self._generation.prompt_length,
                 eos=known.eos,
+                full_stop=full_stop,
                 release=None if on_event is None else Release(row, show, self._tell),
             )
             for row in range(len(self._generation.sequences))

@@ -9,7 +9,7 @@ from ..events import Action, End, Event, Mention, Retract, Token, Verdict, Word
 from .draft import Draft
 
 Show = Literal["hold", "live"]
-"""``hold``: text comes when its sentence has passed and is never taken back. ``live``: text comes
+"""``hold``: text comes when it is settled and is never taken back. ``live``: text comes
 at once, and :class:`~sightline.monitor.events.Retract` events say what is void. Both end alike."""
 
 
@@ -38,8 +38,8 @@ class Release:
     def upto(self, draft: Draft, tokens: int) -> None:
         """Send what is known of the first ``tokens`` tokens."""
         over = tokens >= len(draft.tokens)
-        for index in range(self._upto, min(tokens + 1, len(draft.log))):
-            for event in draft.log[index]:
+        for events in draft.log[self._upto :]:
+            for event in events:
                 if over or not isinstance(event, End):
                     self._send(event, tokens)
         self._upto = max(tokens, self._upto)

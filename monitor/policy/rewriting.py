@@ -6,25 +6,30 @@ strength of Eq. 4. :class:`.Redecoding` sees to it, for a whole batch.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Final, Literal
 
 from ...detectors.evidence import Evidence
 from ..decoding.forcing import Ban
-from ..events import Action, Event, Mention, Verdict
+from ..events import Action, Event, Mention, Verdict, Word
 from .deliberation import Deliberation, Failed, Outcome, Redo, Settle, collapsed
 from .draft import Draft
 from .episode import Episode, Flagged
+from .floor import floor
 from .policy import Policy
 from .release import Release
 from .spans import span_start
 
-Alert = Literal["flagged", "passed", "more"] | Failed
+Alert = Literal["flagged", "passed", "more", "over"] | Failed
 """Why a caption needs attention: something is ``flagged``; the span that is written again is
-complete and ``passed``; it ended, and ``more`` was asked for; or why a try failed."""
+complete and ``passed``; it ended, and ``more`` was asked for; the sentence that it was to end with
+is ``over``; or why a try failed."""
 
 _FOREVER: Final = 2**62
+_LIKELY: Final = math.log(0.01)
+"""Log-probability from which a full stop may end a sentence."""
 
 
 class Rewriting:
@@ -35,6 +40,7 @@ class Rewriting:
         policy: what to do about flags.
         prompt: tokens of the padded prompt.
         eos: token ids that end a caption.
+        full_stop: the token that ends a sentence anywhere, if there is one.
         release: where its events go, if anywhere.
 
     Attributes:
@@ -52,6 +58,7 @@ class Rewriting:
         *,
         prompt: int,
         eos: frozenset[int],
+        full_stop: int | None = None,
         release: Release | None = None,
     ) -> None:
         self.draft = draft
@@ -61,10 +68,12 @@ class Rewriting:
         self._policy = policy
         self._prompt = prompt
         self._eos = eos
+        self._full_stop = full_stop
         self._release = release
         self._more = policy.more
-        self._settled = 0  # sentences that begin before this token are no longer acted on,
-        self._kept: set[int] = set()  # nor are these, by their first token
+        self._settled = 0  # what was written before this token is no longer acted on,
+        self._kept: set[int] = set()  # nor are these sentences, by their first token
+        self._last: int | None = None  # the sentence that the caption is to end with
         self._passes = 0  # tokens decoded for this caption
         self._bans: list[Ban] = []
         self._episode: Episode | None = None
@@ -86,7 +95,7 @@ class Rewriting:
         if self._raw is not None:
             return self._raw
         if self._episode is not None and self._episode.script:
-            return [*self.draft.tokens[: self._episode.start], *self._episode.script]
+            return [*self.draft.tokens[: self._episode.place], *self._episode.script]
         return self.draft.tokens
 
     def bans(self) -> list[Ban]:
@@ -129,23 +138,31 @@ class Rewriting:
             self.alert = "flagged"
         else:
             self._flagged.clear()
-            self._settled = max(self._settled, draft.sentences.latest)
+            if any(isinstance(event, Word) for event in events):
+                self._settled = max(self._settled, floor(draft, self._policy.release))
             last = len(draft.tokens) - 1
-            if end == "eos" and self._more and last and draft.sentences.latest == last:
+            if self._last is not None:
+                over = not draft.ended and draft.sentences.end(self._last) is not None
+                self.alert = "over" if over else None
+            elif end == "eos" and self._more and last and draft.sentences.latest == last:
                 self.alert = "more"
 
     def _note_flags(self, events: Sequence[Event]) -> None:
         draft = self.draft
         for event in events:
             if isinstance(event, Verdict) and event.flagged:
-                mention = next(m for m in draft.mentions() if m.index == event.mention)
+                mention = draft.mentions[event.mention]
                 sentence = draft.sentences.start(mention.first_token)
-                if sentence >= self._settled and sentence not in self._kept:
+                if mention.first_token >= self._settled and sentence not in self._kept:
                     self._flagged.append((mention, event))
 
     def _judge(self, episode: Episode) -> Alert | None:
         draft = self.draft
         span = draft.tokens[episode.start :]
+        if episode.closing is not None:
+            evidence = draft.evidence[-1]
+            known = None if evidence is None else evidence.log_prob
+            return "passed" if known is not None and known >= _LIKELY else "unlikely"
         if self._flagged:
             return "flagged"
         if draft.ended or draft.sentences.end(episode.sentence) is not None:
@@ -177,8 +194,13 @@ class Rewriting:
             return None
         if alert == "more":
             return self._go_on()
+        if alert == "over":
+            self._stop(self.draft.upto(self.draft.sentences.latest), raw)
+            return None
         if self._episode is None:
             return self._open(flagged, raw)
+        if self._episode.closing is not None:
+            return self._closed(self._episode, alert, self._episode.closing, raw)
         if alert == "passed":
             return self._passed(self._episode, raw)
         return self._failed(self._episode, alert, flagged, raw)
@@ -196,9 +218,10 @@ class Rewriting:
     def _open(self, flagged: Flagged, raw: Sequence[int]) -> int | None:
         draft, mention = self.draft, flagged[0][0]
         sentence = draft.sentences.start(mention.first_token)
-        start = span_start(draft.words(), mention, self._policy.back_to, sentence=sentence)
+        cut = max(sentence, self._settled)
+        start = span_start(draft.words, mention, self._policy.back_to, sentence=cut)
         episode = self._episode = Episode(
-            Deliberation(self._policy), sentence, start, draft, flagged, self._passes
+            Deliberation(self._policy), sentence, cut, start, draft, flagged, self._passes
         )
         dropped = sum(action.outcome == "dropped" for action in self.actions)
         affordable = self._affordable(start)
@@ -217,7 +240,9 @@ class Rewriting:
             episode.guided, episode.script = False, span
             return self._replace(draft.upto(episode.start), episode.start)
         back = None
-        if end < len(draft.tokens) and not episode.script:
+        if self._last is not None:
+            self._stop(draft.upto(end), raw)
+        elif end < len(draft.tokens) and not episode.script:
             # The token that showed where the sentence ends was picked under the bans.
             back = self._replace(draft.upto(end), end)
         episode.tried(self.draft, "passed", end=end, passes=self._passes)
@@ -243,20 +268,53 @@ class Rewriting:
             episode.trial_passes = self._passes
             again = original.upto(episode.start, judged=not episode.guided)
             return self._replace(again, episode.start)
+        if move.outcome in ("dropped", "stopped") and episode.cut > episode.sentence:
+            return self._close(episode, move, raw)
         back: int | None = None
         match move.outcome:
             case "kept":
                 back = self._restore(episode)
                 end = len(original.tokens)
             case "dropped":
-                end = episode.sentence
+                end = episode.cut
                 self._bans.append(self._ban(episode.avoided, end))
                 back = self._replace(original.upto(end), end)
             case _:
-                end = episode.sentence
+                end = episode.cut
                 self._stop(original.upto(end), raw)
         self._settle(episode, move.outcome, move.reason, end)
         return back
+
+    def _close(self, episode: Episode, move: Settle, raw: Sequence[int]) -> int | None:
+        """End a sentence of which a part must stay."""
+        if self._full_stop is None:
+            return self._unclosed(episode, move, raw)
+        episode.closing, episode.script = move, (self._full_stop,)
+        episode.guided, episode.trial_passes = False, self._passes
+        return self._replace(episode.original.upto(episode.cut), episode.cut)
+
+    def _closed(
+        self, episode: Episode, alert: Alert, move: Settle, raw: Sequence[int]
+    ) -> int | None:
+        """Whether the sentence may end as it does, and what then."""
+        draft, end = self.draft, len(self.draft.tokens)
+        episode.tried(draft, alert, end=end, passes=self._passes)
+        episode.closing, episode.script = None, ()
+        if alert != "passed":
+            return self._unclosed(episode, move, raw)
+        if move.outcome == "stopped":
+            self._stop(draft, raw)
+        else:
+            self._bans.append(self._ban(episode.avoided, end))
+            self._settled = max(self._settled, end)
+        self._settle(episode, move.outcome, move.reason, end)
+        return None
+
+    def _unclosed(self, episode: Episode, move: Settle, raw: Sequence[int]) -> int | None:
+        if move.outcome == "stopped":
+            self._last = episode.sentence
+        affordable = self._affordable(episode.start)
+        return self._move(episode, episode.deliberation.unclosed(affordable=affordable), raw)
 
     def _restore(self, episode: Episode) -> int | None:
         """Put the original back; its sentence is not acted on again."""
@@ -307,7 +365,7 @@ class Rewriting:
             return True
         if not any(ban.start <= position < ban.stop for ban in self._bans):
             return False
-        self._stop(self.draft.upto(self.draft.sentences.latest), raw)
+        self._stop(self.draft.upto(max(self.draft.sentences.latest, self._settled)), raw)
         return True
 
     def give_back(self, reason: str) -> int | None:

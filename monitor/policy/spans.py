@@ -19,7 +19,9 @@ _OPENS_PHRASE: Final = frozenset(
     {"a", "an", "the", "some", "several", "many", "two", "three", "four", "five", "few", "another"}
     | {"this", "that", "these", "those", "its", "his", "her", "their", "no", "one", "both", "each"}
 )
-_WIDEST: Final = 5
+HOLDS: Final = _OPENS_PHRASE | {",", ";", ":", "and", "or", "with"}
+"""Words that wait for the noun they lead to, lower case."""
+WIDEST: Final = 5
 """Words from a phrase's determiner to its noun, at most."""
 
 
@@ -81,7 +83,8 @@ def span_start(words: Sequence[Word], mention: Mention, back_to: BackTo, *, sent
         words: the caption's words, at least those up to the mention.
         mention: what is not to be written as it is.
         back_to: how far back.
-        sentence: the first token of the mention's sentence, and the furthest there is.
+        sentence: the first token of the mention's sentence, or of what is not settled of it: the
+            furthest there is.
     """
     if back_to == "sentence":
         return sentence
@@ -91,6 +94,6 @@ def span_start(words: Sequence[Word], mention: Mention, back_to: BackTo, *, sent
         opening = [w.first_token for w in before if w.text.lower() in _CLAUSES]
         return opening[-1] if opening else sentence
     if back_to == "phrase":
-        near = [w.first_token for w in before[-_WIDEST:] if w.text.lower() in _OPENS_PHRASE]
+        near = [w.first_token for w in before[-WIDEST:] if w.text.lower() in _OPENS_PHRASE]
         return near[-1] if near else mention.first_token
     return mention.first_token

@@ -27,7 +27,8 @@ def test_a_policy_survives_json(policy: Policy) -> None:
 
 def test_layers_survive_json() -> None:
     """A layer range comes back as the pair it was."""
-    policy = Policy(tries=(Intervention(alpha=1.5, layers=(2, 5)), AVOID))
+    look = Intervention(alpha=1.5, layers=(2, 5), contrast=0.5)
+    policy = Policy(tries=(look, AVOID))
     assert Policy.from_json(json.loads(json.dumps(policy.to_json()))) == policy
 
 
@@ -37,6 +38,7 @@ def test_layers_survive_json() -> None:
         ({"act": "delete"}, "act must be one of observe"),
         ({"back_to": "page"}, "back_to must be one of noun"),
         ({"otherwise": "redecode"}, "otherwise must be one of keep"),
+        ({"release": "noun"}, "release must be one of phrase, sentence"),
         ({"max_tries": -1}, "max_tries must be at least 0, was: -1"),
         ({"budget": -2}, "budget must be at least 0, was: -2"),
         ({"more": -1}, "more must be at least 0"),
@@ -57,6 +59,7 @@ def test_a_policy_that_makes_no_sense_is_refused(values: dict[str, Any], says: s
         ({}, "must change something"),
         ({"alpha": -1.0}, "at least 0, was: -1.0"),
         ({"alpha": float("inf")}, "finite"),
+        ({"contrast": -0.5}, "contrast must be finite and at least 0, was: -0.5"),
         ({"alpha": 1.0, "layers": (4, 2)}, "a first and a last one"),
     ],
 )
@@ -81,6 +84,9 @@ def test_interventions_read_as_text() -> None:
     assert str(Intervention(alpha=0.5, layers=(5, 18), avoid=True)) == (
         "attention x0.5 in layers 5-18 + avoid"
     )
+    assert str(Intervention(contrast=1.0)) == "contrast x1"
+    both = Intervention(alpha=2.0, contrast=0.5, avoid=True)
+    assert str(both) == "attention x2 + contrast x0.5 + avoid"
 
 
 def moves(policy: Policy, *failures: Failed) -> list[str]:
@@ -147,6 +153,17 @@ def test_alpha_is_lowered_after_a_collapse() -> None:
     assert moves(policy, "collapsed", "flagged") == ["attention x2", "attention x1", "avoid"]
     again = Policy(tries=(LOOK, Intervention(alpha=1.0), Intervention(alpha=3.0)), max_tries=3)
     assert moves(again, "collapsed", "flagged") == ["attention x2", "attention x1", "stopped"]
+
+
+def test_a_contrast_is_lowered_after_a_collapse() -> None:
+    """As alpha is, each for itself."""
+    strong = Intervention(contrast=2.0)
+    policy = Policy(tries=(strong, Intervention(contrast=4.0, alpha=3.0), AVOID), max_tries=5)
+    assert moves(policy, "collapsed", "collapsed", "flagged")[:3] == [
+        "contrast x2",
+        "attention x3 + contrast x1",
+        "avoid",
+    ]
 
 
 def test_an_error_keeps_the_original() -> None:
