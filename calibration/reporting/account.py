@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from ...detectors.calibrated import CalibratedDetector
+from ...detectors.certificate import Certificate
 from ...detectors.evidence import IMAGE
 from ...detectors.svar import LayerRange
 from ...monitor.cli.terminal import harmless
@@ -54,6 +55,7 @@ class Account:
         figures: in order; some may be missing, with a reason.
         thresholds: what each threshold of the main detector would do.
         limits: what must be said of all of it, one sentence each.
+        certificate: the policy that came with the calibration, and what it promises.
     """
 
     info: TableInfo
@@ -64,6 +66,7 @@ class Account:
     figures: tuple[Figure | Missing, ...]
     thresholds: Thresholds
     limits: tuple[str, ...]
+    certificate: Certificate | None = None
 
     @property
     def source(self) -> Source:
@@ -86,6 +89,7 @@ class Account:
             },
             "thresholds": plain(self.thresholds),
             "limits": list(self.limits),
+            "certificate": plain(self.certificate),
         }
 
 
@@ -155,6 +159,7 @@ def account(
         _figures(asked, answers, main, draws),
         Thresholds.of(asked, main),
         (*limits, *comparison.limits),
+        None if calibrated is None else calibrated.certificate,
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Final
 
+from ...detectors.guarantee import percent
 from .account import Account
 from .comparison_views import COLUMNS, NOTE, TIMING, best, figure, interval
 from .figures.distributions import SvarDistributions
@@ -16,6 +18,7 @@ from .figures.style import layers_in_words
 from .thresholds import ThresholdRow, Thresholds
 
 _TITLE: Final = "Calibration report"
+_POLICY: Final = "The certified policy"
 
 
 def page(account: Account, pictures: Mapping[str, bytes]) -> str:
@@ -50,6 +53,7 @@ def page(account: Account, pictures: Mapping[str, bytes]) -> str:
             *_comparison(account),
             *(line for one in account.figures for line in _figure(one, pictures)),
             *_thresholds(account),
+            *_policy(account),
             *_data(account),
             "</main>",
             "<footer>Written by <code>sightline calibrate report</code>. Label 1 and a high score "
@@ -86,7 +90,10 @@ def _header(account: Account) -> Iterator[str]:
     yield "<nav><ol>"
     places = [("comparison", "Detectors side by side")]
     places += [(one.name, one.title) for one in account.figures]
-    places += [("thresholds", "What each threshold would do"), ("data", "The data")]
+    places.append(("thresholds", "What each threshold would do"))
+    if account.certificate is not None:
+        places.append(("policy", _POLICY))
+    places.append(("data", "The data"))
     for name, title in places:
         yield f'<li><a href="#{name}">{escape(title)}</a></li>'
     yield "</ol></nav>"
@@ -186,6 +193,41 @@ def _threshold(row: ThresholdRow, thresholds: Thresholds) -> str:
     )
     return f"<th scope=row>{row.threshold:.3f}{own}</th>" + "".join(
         f"<td class=number>{'–' if value != value else f'{value:.1%}'}</td>" for value in share
+    )
+
+
+def _policy(account: Account) -> Iterator[str]:
+    certificate = account.certificate
+    if certificate is None:
+        return
+    yield '<section id="policy">'
+    yield f"<h2>{_POLICY}</h2>"
+    yield f'<p class="promise">{escape(str(certificate))}</p>'
+    yield (
+        f"<p>It was measured when it was certified, on {certificate.images:,} images of its own, "
+        f"and not on the captions above. <code>--policy calibrated</code> carries it out. What it "
+        f"leaves is promised; what it names is only measured.</p>"
+    )
+    what = {
+        "captions": "captions that name what is not there",
+        "mentions": "objects named that are not there",
+    }[certificate.left]
+    rows = [
+        _share(what, certificate.without, certificate.measured, percent(certificate.level)),
+        _share("objects there that are named", certificate.recall_without, certificate.recall, ""),
+    ]
+    yield from _table(_POLICY, ["", "nothing done", "this policy", "at most"], rows)
+    yield "<dl>"
+    for name, value in certificate.policy.items():
+        yield f"<dt>{escape(name)}</dt><dd>{escape(json.dumps(value))}</dd>"
+    yield "</dl>"
+    yield "</section>"
+
+
+def _share(name: str, without: float, measured: float, level: str) -> str:
+    cells = (f"{without:.1%}", f"{measured:.1%}", level)
+    return f"<th scope=row>{escape(name)}</th>" + "".join(
+        f"<td class=number>{cell}</td>" for cell in cells
     )
 
 
