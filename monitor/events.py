@@ -116,7 +116,8 @@ class Trial:
         text: what was written; unfinished where the attempt was given up.
         score: the highest score of an object in it, judged without the intervention; ``None``
             where none was judged.
-        tokens: decoded for it, those of its verification included.
+        tokens: decoded for it, those of its verification included; an image-blind pass counts as
+            one.
         result: ``passed``, or why it was not accepted.
     """
 
@@ -143,7 +144,7 @@ class Action:
         new_score: the highest score in the new text, ``None`` where there is none.
         intervention: what the new text was written under, ``None`` if it is not new.
         trials: all attempts, in order.
-        extra_tokens: tokens that were decoded and are not in the caption.
+        extra_tokens: tokens that were decoded and are not in the caption, and image-blind passes.
         milliseconds: from the flag to the outcome; in a batch, shared with other rows.
         outcome: ``replaced``, ``kept`` (as it was, flagged), ``dropped`` or ``stopped``.
         reason: why, in words.

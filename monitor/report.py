@@ -174,7 +174,9 @@ class TrialSection(_Section):
     intervention: str = Field(description="What was done differently.")
     text: str = Field(description="What was written; unfinished where it was given up.")
     score: Number = Field(description="Highest score of an object in it; null: none was judged.")
-    tokens: int = Field(description="Decoded for it, those of its verification included.")
+    tokens: int = Field(
+        description="Decoded for it, those of its verification and image-blind passes included."
+    )
     result: str = Field(description="passed, or why it was not accepted.")
 
 
@@ -193,7 +195,9 @@ class ActionSection(_Section):
     new_score: Number
     intervention: str | None = Field(description="What the new text was written under.")
     tries: tuple[TrialSection, ...]
-    extra_tokens: int = Field(description="Tokens decoded for it that are not in the caption.")
+    extra_tokens: int = Field(
+        description="Tokens decoded for it that are not in the caption, and image-blind passes."
+    )
     milliseconds: Number
 
 

@@ -37,6 +37,7 @@ from .models.anatomy import Anatomy
 from .models.images import ImageInfo
 from .models.loading import load
 from .models.prompts import DEFAULT_PROMPT, Images, prepare
+from .policy.blind import BlindBranch
 from .policy.customgenerate import ENCODED, CustomGenerate
 from .policy.policy import Policy
 from .policy.redecoding import Redecoding
@@ -196,6 +197,7 @@ class Monitor:
         self._lens = lens or (calibration is not None and calibration.lens)
         if self._lens:
             lens_parts(self.anatomy)  # a model without them is refused now
+        self._reads_text_alone = False
         self.spacy_pipeline = spacy_pipeline
         self._detokenizer = Detokenizer(tokenizer)
         # Taggers and lexicon are read now: nothing of it is left to the first token.
@@ -517,6 +519,7 @@ class Monitor:
             model=self.model,
             tap=call.tap,
             lens=call.lens,
+            blind=self._blind(policy, inputs, call.options),
             inputs=inputs,
             options=given,
             known=call.options,
@@ -601,6 +604,19 @@ class Monitor:
         if not isinstance(token, int) or token == self.tokenizer.unk_token_id:
             return None
         return token
+
+    def _blind(
+        self, policy: Policy, inputs: Mapping[str, Any], known: DecodingOptions
+    ) -> BlindBranch | None:
+        """The model without the image, if a try of the policy asks for a contrast with it."""
+        if policy.act != "redecode" or not any(one.contrast for one in policy.tries):
+            return None
+        prompts = read_prompts(inputs, model=self.model, anatomy=self.anatomy, options=known)
+        branch = BlindBranch(self.model, prompts)
+        if not self._reads_text_alone:
+            branch.check()
+            self._reads_text_alone = True  # a property of the model, found out once
+        return branch
 
     def _caption(
         self,

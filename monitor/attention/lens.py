@@ -5,7 +5,8 @@ Everything here is paid for only where it is asked for: without a lens no module
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from types import TracebackType
@@ -122,6 +123,7 @@ class Lens:
         self._last: Tensor | None = None
         self._latest: Tensor | None = None
         self._attended: Tensor | None = None
+        self._listening = True
         self._token: Token[Lens | None] | None = None
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
 
@@ -172,9 +174,18 @@ class Lens:
         self._forget_pass()
         return LensStep(self._seen, added, self._weight)
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let passes go by unread: those that are not a step of the watched sequences."""
+        before, self._listening = self._listening, False
+        try:
+            yield
+        finally:
+            self._listening = before
+
     def after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """A hooked module ran; called by its hook, which other threads' modules call as well."""
-        role = self._roles.get(module) if self._hooks else None
+        role = self._roles.get(module) if self._hooks and self._listening else None
         if role is None:
             return
         kind, layer = role

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -111,6 +113,7 @@ class StepMeter:
         self._thread = 0
         self._logits: Tensor | None = None
         self._passes = 0
+        self._listening = True
         self._hook: torch.utils.hooks.RemovableHandle | None = None
 
     def __enter__(self) -> StepMeter:
@@ -129,12 +132,25 @@ class StepMeter:
         self._logits = None
 
     def _after_pass(self, model: nn.Module, args: Any, output: Any) -> None:
-        if threading.get_ident() != self._thread:
+        if not self._listening or threading.get_ident() != self._thread:
             return
         self._passes += 1
         logits = getattr(output, "logits", None)
         # A view of the last position: it lives until measure(), as long as generate's own output.
         self._logits = logits.detach()[:, -1] if isinstance(logits, Tensor) else None
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let passes of the model go by unread, by tap and lens too; for the same thread."""
+        with ExitStack() as stack:
+            stack.enter_context(self._tap.aside())
+            if self._lens is not None:
+                stack.enter_context(self._lens.aside())
+            before, self._listening = self._listening, False
+            try:
+                yield
+            finally:
+                self._listening = before
 
     def measure(self) -> PendingStep:
         """What the latest forward pass shows, queued on the device; nothing waits for it.

@@ -55,7 +55,7 @@ class Deliberation:
         self._policy = policy
         self._tried = 0
         self._asked: set[Intervention] = set()
-        self._ceiling = float("inf")
+        self._most_alpha = self._most_contrast = float("inf")
         self._latest: Intervention | None = None
         self._unclosed = False
 
@@ -89,8 +89,9 @@ class Deliberation:
             return Settle("kept", "an error was raised while it was decoded again")
         if self._unclosed:
             return Settle("kept", "its sentence could be neither ended nor written on without it")
-        if why == "collapsed" and self._latest is not None and self._latest.alpha:
-            self._ceiling = min(self._ceiling, self._latest.alpha / 2)
+        if why == "collapsed" and self._latest is not None:
+            self._most_alpha = self._latest.alpha / 2 or self._most_alpha
+            self._most_contrast = self._latest.contrast / 2 or self._most_contrast
         return self._next(affordable=affordable and why != "budget")
 
     def unclosed(self, *, affordable: bool) -> Redo | Settle:
@@ -114,8 +115,11 @@ class Deliberation:
             if intervention is None:
                 return self._otherwise(f"none of {self._tried} tries passed", affordable=True)
             self._tried += 1
-            if intervention.alpha > self._ceiling:
-                intervention = replace(intervention, alpha=self._ceiling)
+            intervention = replace(
+                intervention,
+                alpha=min(intervention.alpha, self._most_alpha),
+                contrast=min(intervention.contrast, self._most_contrast),
+            )
             # What is avoided grows from try to try; without that a try would only repeat another.
             if intervention.avoid or intervention not in self._asked:
                 self._asked.add(intervention)

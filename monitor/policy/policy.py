@@ -32,7 +32,10 @@ class Intervention:
     Attributes:
         alpha: strength of head-guided attention (Eq. 4 of the paper), 0 for none. What was written
             under it is judged on passes without it.
-        layers: the decoder layers it acts on, first and last, counted from 0; ``None`` for all.
+        layers: the decoder layers Eq. 4 acts on, first and last, counted from 0; ``None`` for all.
+        contrast: how much is said for a token that the image makes likelier than the text alone
+            does (see :mod:`.blind`), 0 for none. The passes themselves are as ever, so that what
+            was written under it alone needs no second reading. One more pass a token.
         avoid: forbid the first sub-tokens of the objects that were flagged, throughout the span.
 
     Raises:
@@ -41,13 +44,18 @@ class Intervention:
 
     alpha: float = 0.0
     layers: tuple[int, int] | None = None
+    contrast: float = 0.0
     avoid: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha < float("inf"):
-            raise ValueError(f"alpha must be finite and at least 0, was: {self.alpha}.")
-        if self.alpha == 0 and not self.avoid:
-            raise ValueError("An intervention must change something: give alpha, or avoid=True.")
+        for name in ("alpha", "contrast"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"{name} must be finite and at least 0, was: {value}.")
+        if not self.alpha and not self.contrast and not self.avoid:
+            raise ValueError(
+                "An intervention must change something: give alpha, contrast, or avoid=True."
+            )
         if self.layers is not None and not 0 <= self.layers[0] <= self.layers[1]:
             raise ValueError(
                 f"layers must be a first and a last one, counted from 0, was: {self.layers}."
@@ -57,6 +65,8 @@ class Intervention:
         parts = [f"attention x{self.alpha:g}"] if self.alpha else []
         if self.layers is not None and self.alpha:
             parts[0] += f" in layers {self.layers[0]}-{self.layers[1]}"
+        if self.contrast:
+            parts.append(f"contrast x{self.contrast:g}")
         return " + ".join([*parts, "avoid"] if self.avoid else parts)
 
 
@@ -84,7 +94,7 @@ class Policy:
         max_tries: for ``redecode``, most tries per span; for ``drop``, most sentences that are left
             out before the caption ends.
         budget: most tokens that may be decoded beyond those a caption keeps, for ``redecode`` and
-            ``drop``. To end a caption is always allowed.
+            ``drop``; an image-blind pass counts as one. To end a caption is always allowed.
         otherwise: for ``redecode``, what happens where no try passes.
         more: sentences to ask for where the model would have ended the caption. Each is judged as
             any other; one that cannot be kept is left out.

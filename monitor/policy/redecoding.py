@@ -23,6 +23,7 @@ from ..errors import NonFiniteError, OptionError, WatchError
 from ..events import Event
 from ..report import Header, Report, ReportBuilder
 from ..watch import CancelledError
+from .blind import BlindBranch, contrasted
 from .draft import Draft, MakeCaption
 from .policy import Policy
 from .release import Release, Show
@@ -50,6 +51,7 @@ class Redecoding:
         caption: makes captions.
         full_stop: the token that ends a sentence anywhere, if the tokenizer has one.
         lens: not open yet, if the calibration reads it.
+        blind: the model without the image, if the policy contrasts it with the model.
         on_nonfinite: ``raise``, or ``record``.
         on_event: called with every event.
         show: whether events come at once or when nothing of them will be taken back.
@@ -71,6 +73,7 @@ class Redecoding:
         caption: MakeCaption,
         full_stop: int | None = None,
         lens: Lens | None = None,
+        blind: BlindBranch | None = None,
         on_nonfinite: Literal["raise", "record"] = "raise",
         on_event: Callable[[Event], None] | None = None,
         show: Show = "hold",
@@ -87,6 +90,7 @@ class Redecoding:
         self._model = model
         self._tap = tap
         self._lens = lens
+        self._blind = blind
         self._meter = StepMeter(model, tap, lens)
         self._headers = tuple(headers)
         self._on_nonfinite = on_nonfinite
@@ -238,10 +242,39 @@ class Redecoding:
         ].tolist()
         return tokens
 
-    def _on_scores(self) -> None:
+    def _on_scores(self, ids: Tensor, scores: Tensor) -> Tensor:
         if self._cancelled.is_set():
             raise CancelledError("Generation was cancelled by its consumer.")
         self._pending = self._meter.measure()
+        return scores if self._blind is None else self._contrasted(self._blind, ids, scores)
+
+    def _contrasted(self, blind: BlindBranch, ids: Tensor, scores: Tensor) -> Tensor:
+        """The scores, with a contrast in the rows that are written again under one."""
+        assert self._pending is not None
+        place = ids.shape[1]
+        index = place - self._generation.prompt_length
+        strengths = [row.contrast(index) for row in self._rows]
+        rows = [row for row, strength in enumerate(strengths) if strength]
+        if not rows:
+            blind.forget()
+            return scores
+        copies = len(self._rows) // len(self._headers)
+        texts = ids[:, self._generation.prompt_length :].tolist()
+        with self._meter.aside():
+            unseen = blind.log_probs({row: (row // copies, texts[row]) for row in rows})
+        changed = scores.clone()
+        changed[rows] = contrasted(
+            scores[rows],
+            seen=self._pending.distribution.log_probs[rows],
+            blind=unseen.to(scores.device),
+            gamma=scores.new_tensor([[strengths[row]] for row in rows]),
+            forbidden=[self._forbidden(row, place) for row in rows],
+        )
+        return changed
+
+    def _forbidden(self, row: int, place: int) -> set[int]:
+        bans = [ban for ban in self._rows[row].bans() if ban.start <= place < ban.stop]
+        return {token for ban in bans for token in ban.tokens}
 
     def _on_step(self, step: Step) -> bool:
         """Read what a step added; True where a row needs attention."""
@@ -317,11 +350,10 @@ class Redecoding:
 
 
 class _Reader(LogitsProcessor):
-    """Lets the owner read each step; the scores go on as they are."""
+    """Lets the owner read each step; the scores go on as they are, but for a contrast."""
 
-    def __init__(self, read: Callable[[], None]) -> None:
+    def __init__(self, read: Callable[[Tensor, Tensor], Tensor]) -> None:
         self._read = read
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
-        self._read()
-        return scores
+        return self._read(input_ids, scores)

@@ -1,7 +1,7 @@
 """One caption under a policy: read token by token, taken back, written again. No model.
 
 It says what it needs: from where to decode again, what must be said, what must not be, under which
-strength of Eq. 4. :class:`.Redecoding` sees to it, for a whole batch.
+strength of Eq. 4 or of a contrast. :class:`.Redecoding` sees to it, for a whole batch.
 """
 
 from __future__ import annotations
@@ -116,6 +116,14 @@ class Rewriting:
             return 0.0
         return episode.intervention.alpha if token >= episode.start else 0.0
 
+    def contrast(self, token: int) -> float:
+        """How much the pass without the image counts for a token that is not known yet."""
+        episode = self._episode
+        if episode is None or episode.intervention is None or episode.script or self.draft.ended:
+            return 0.0
+        known = len(self.draft.tokens)
+        return episode.intervention.contrast if token >= known >= episode.start else 0.0
+
     # --- a token --------------------------------------------------------------------------------
 
     def read(
@@ -127,9 +135,9 @@ class Rewriting:
     ) -> None:
         """Take in a token that was decoded for the first time; sets ``alert``."""
         draft = self.draft
+        self._passes += 2 if self.contrast(len(draft.tokens)) else 1
         events = draft.push(token, evidence, end=end)
         self._note_flags(events)
-        self._passes += 1
         if end is not None:
             self.ended_at = time.perf_counter()
         if self._episode is not None:
