@@ -33,7 +33,7 @@ _REFUSED: Final[Mapping[str, str]] = {
     "diversity_penalty": "group beam search is no part of transformers any more",
     "token_healing": "it rewrites the prompt",
     "prefill_chunk_size": "the prompt is then read in several passes",
-    "negative_prompt_ids": "it runs the model twice per token",
+    "is_assistant": "transformers sets it for an assistant's own calls, which are shown no picture",
     "continuous_batching_config": "continuous batching reorders rows",
 }
 _NOT_SETTINGS: Final = frozenset({"transformers_version"})
@@ -166,6 +166,10 @@ def _mode(
     if assistant is model:
         why = "what the watched model drafts cannot be told from what it verifies"
         raise _unsupported(name, value, why)
+    cache: Any = options.get("past_key_values")
+    if cache is not None and cache.get_seq_length():
+        why = "transformers then reads the whole prompt a second time, on top of the cache"
+        raise _unsupported("past_key_values", cache, f"under assisted decoding, {why}")
     return "assisted"
 
 
@@ -205,10 +209,14 @@ def _strings(value: str | Iterable[str] | None) -> tuple[str, ...]:
 
 def _settings(config: GenerationConfig) -> dict[str, JsonValue]:
     return {
-        name: value
+        name: _listed(value)
         for name, value in sorted(config.to_diff_dict().items())
         if name not in _NOT_SETTINGS and not name.startswith(("_", "output_")) and _is_json(value)
     }
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _is_json(value: object) -> bool:
