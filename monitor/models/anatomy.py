@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..errors import InputError, ModelError
+from .kind import check_kind
 
 _LAYER_LISTS = ("layers", "h", "blocks")
-_INNER = ("language_model", "text_model", "model", "transformer")
+_INNER = ("language_model", "text_model", "model", "transformer", "decoder")
 _FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f", "final_norm")
 _IMAGE_TOKENS = ("image_token_id", "image_token_index")
 
@@ -69,13 +70,15 @@ class Anatomy:
             final_norm: the decoder's last normalisation.
 
         Raises:
-            ModelError: if the model reads no images, reads them through cross-attention, or a part
-                cannot be found. The message names the argument that overrides the search.
+            ModelError: if the model reads no images, reads them through cross-attention, writes by
+                a ``generate`` of its own, or a part cannot be found. The message names the argument
+                that overrides the search.
         """
         name = type(model).__name__
+        check_kind(model)
         ids = _image_token_ids(model, image_token_id)
         decoder, blocks = _decoder(model, layers_path)
-        found = [(index, _self_attention(block, name)) for index, block in enumerate(blocks)]
+        found = [(index, _self_attention(block)) for index, block in enumerate(blocks)]
         watched = [(index, module) for index, module in found if module is not None]
         if not watched:
             raise ModelError(
@@ -148,20 +151,20 @@ def _image_token_ids(model: nn.Module, override: int | Iterable[int] | None) -> 
             raise ModelError("image_token_id must name at least one token id, was empty.")
         return ids
     config = getattr(model, "config", None)
-    if getattr(config, "is_encoder_decoder", False):
-        raise ModelError(
-            f"The decoder must attend to the image within its own sequence; "
-            f"{type(model).__name__} is an encoder-decoder, whose decoder sees the image through "
-            f"cross-attention only. Use a decoder-only vision-language model."
-        )
     for attribute in _IMAGE_TOKENS:
         value = getattr(config, attribute, None)
         if isinstance(value, int):
             return (value,)
+    name, names = type(model).__name__, ", ".join(_IMAGE_TOKENS)
+    if hasattr(config, "vision_config"):
+        raise ModelError(
+            f"Where the image is must be known from the prompt; the config of {name} has none of "
+            f"{names}. If its prompts hold a token for each image position, pass image_token_id=. "
+            f"If it puts the image in front of the prompt by itself, it cannot be watched."
+        )
     raise ModelError(
-        f"A vision-language model must name its image token; the config of "
-        f"{type(model).__name__} has none of {', '.join(_IMAGE_TOKENS)}, as a text-only model's. "
-        f"If it does read images, pass image_token_id=."
+        f"A vision-language model must name its image token; the config of {name} has none of "
+        f"{names}, as a text-only model's. If it does read images, pass image_token_id=."
     )
 
 
@@ -196,18 +199,11 @@ def _decoder(model: nn.Module, path: str | None) -> tuple[nn.Module, nn.ModuleLi
     )
 
 
-def _self_attention(layer: nn.Module, model: str) -> nn.Module | None:
+def _self_attention(layer: nn.Module) -> nn.Module | None:
     """The layer's self-attention module; ``None`` if the layer has no attention to watch."""
     for module in layer.modules():
         if not _calls_interface(type(module)) or not hasattr(module, "config"):
             continue
-        kind = type(module).__name__
-        if "Cross" in kind or getattr(module, "is_cross_attention", False):
-            raise ModelError(
-                f"The decoder must attend to the image within its own sequence; {model} reads it "
-                f"through cross-attention ({kind}), where the attention mass on image tokens is "
-                f"always 1. Use a model that puts its image tokens into the sequence."
-            )
         return module
     return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,7 +59,8 @@ class Parts:
         inputs: pixel values and the like, one picture for each row.
         types: name of the input that tells image tokens (1) from text (0) beside the ids.
         others: inputs that depend on the prompts, from ``input_ids`` ``[rows, length]``.
-        note: what differs from the family's real models.
+        overrides: what ``Anatomy.of`` must be told of the model.
+        note: what differs from the family's real models or from the ordinary way to watch them.
     """
 
     model: Any
@@ -67,6 +68,7 @@ class Parts:
     inputs: dict[str, Tensor] = field(default_factory=dict)
     types: str | None = None
     others: Callable[[Tensor], dict[str, Tensor]] | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
 
 

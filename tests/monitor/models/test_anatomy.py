@@ -9,8 +9,9 @@ from sightline.monitor.errors import InputError, ModelError
 from sightline.monitor.models.anatomy import Anatomy
 from torch import nn
 
-from .. import families
-from ..families import FAMILIES, Family, build
+from ...support.family import Family, build
+from ...support.parts import IMAGE
+from ..families import FAMILIES
 
 TINY = {
     "vocab_size": 40,
@@ -42,7 +43,7 @@ def test_finds_the_parts_of_every_family(name: str) -> None:
     anatomy = Anatomy.of(family.model)
     assert anatomy.layers == (0, 1, 2, 3)
     assert (anatomy.num_layers, anatomy.num_heads) == (4, 4)
-    assert anatomy.image_token_ids == (families.IMAGE,)
+    assert anatomy.image_token_ids == (IMAGE,)
     assert anatomy.lm_head is family.model.lm_head
     assert anatomy.final_norm is anatomy.decoder.norm
     inside = set(anatomy.decoder.modules())
@@ -112,6 +113,33 @@ def test_cross_attention_is_refused() -> None:
     config = transformers.MllamaConfig(vision_config=vision, text_config=text, image_token_index=39)
     with pytest.raises(ModelError, match=r"cross-attention \(MllamaTextCrossAttention\)"):
         Anatomy.of(transformers.MllamaForConditionalGeneration(config))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("blip-2", r"Blip2.*hands embeddings to the generate\(\) of its language_model"),
+        ("diffusion_gemma", r"decodes in a way of its own"),
+        ("idefics", r"cross-attention \(IdeficsGatedCrossAttentionLayer\)"),
+        ("pix2struct", "encoder-decoder"),
+        ("git", r"none of image_token_id, image_token_index.* in front of the prompt"),
+        ("kosmos-2.5", r"pass image_token_id="),
+        ("unlimited_ocr", "the prompt and the latest part"),
+    ],
+)
+def test_models_built_otherwise_are_refused(name: str, words: str) -> None:
+    """Each kind with its reason: an inner generate, denoising, cross-attention, odd keys."""
+    with pytest.raises(ModelError, match=words):
+        Anatomy.of(build(name, rows=1).model)
+
+
+def test_a_generate_that_drops_processors_can_be_replaced() -> None:
+    """Janus' own is refused with the remedy; as the remedy says, it is watched."""
+    model = build("janus", rows=1).model
+    assert Anatomy.of(model).layers == (0, 1, 2, 3)
+    del model.generate
+    with pytest.raises(ModelError, match=r"drops it.*MethodType\(GenerationMixin.generate"):
+        Anatomy.of(model)
 
 
 def test_every_part_can_be_named(llava: Family) -> None:

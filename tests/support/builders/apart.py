@@ -83,9 +83,12 @@ def instructblip(rows: int) -> Parts:
     )
 
     def prompt(ids: Tensor) -> dict[str, Tensor]:
-        return {"qformer_input_ids": ids[:, -6:], "qformer_attention_mask": torch.ones_like(ids[:, -6:])}
+        return {
+            "qformer_input_ids": ids[:, -6:],
+            "qformer_attention_mask": torch.ones_like(ids[:, -6:]),
+        }
 
-    return Parts(model, 4, pictures(rows, 3, 24, 24), others=prompt)
+    return Parts(model, 4, pictures(rows, 3, 24, 24), others=_asked)
 
 
 def instructblipvideo(rows: int) -> Parts:
@@ -101,9 +104,17 @@ def instructblipvideo(rows: int) -> Parts:
     )
 
     def prompt(ids: Tensor) -> dict[str, Tensor]:
-        return {"qformer_input_ids": ids[:, -6:], "qformer_attention_mask": torch.ones_like(ids[:, -6:])}
+        return {
+            "qformer_input_ids": ids[:, -6:],
+            "qformer_attention_mask": torch.ones_like(ids[:, -6:]),
+        }
 
-    return Parts(model, 8, pictures(rows, 2, 3, 24, 24), others=prompt)
+    return Parts(model, 8, pictures(rows, 2, 3, 24, 24), others=_asked)
+
+
+def _asked(ids: Tensor) -> dict[str, Tensor]:
+    text = ids[:, -6:]
+    return {"qformer_input_ids": text, "qformer_attention_mask": torch.ones_like(text)}
 
 
 def git(rows: int) -> Parts:
@@ -143,7 +154,14 @@ def kosmos_2_5(rows: int) -> Parts:
     )
     places = torch.cartesian_prod(torch.arange(1, 5), torch.arange(1, 5)).float()
     seen = torch.cat([places.expand(rows, -1, -1), torch.randn(rows, 16, 108)], dim=2)
-    return Parts(model, 4, {"flattened_patches": seen}, others=_placed)
+    return Parts(
+        model,
+        4,
+        {"flattened_patches": seen},
+        others=_placed,
+        overrides={"image_token_id": IMAGE},
+        note="with `image_token_id=`",
+    )
 
 
 def _kosmos() -> dict[str, Any]:
@@ -311,7 +329,6 @@ def vision_encoder_decoder(rows: int) -> Parts:
         n_layer=2,
         n_head=4,
         n_positions=128,
-        is_decoder=True,
         add_cross_attention=True,
         pad_token_id=0,
         bos_token_id=1,

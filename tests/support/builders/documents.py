@@ -89,7 +89,12 @@ def deepseek_ocr2(rows: int) -> Parts:
         "DeepseekOcr2ForConditionalGeneration",
         "DeepseekOcr2Config",
         vision_config={
-            "sam_config": {**_SAM, "image_size": 768, "patch_size": 16, "downsample_channels": [16, 32]},
+            "sam_config": {
+                **_SAM,
+                "image_size": 768,
+                "patch_size": 16,
+                "downsample_channels": [16, 32],
+            },
             "encoder_config": {**TEXT, "num_hidden_layers": 2},
         },
         text_config={**TEXT, **_EXPERTS},
@@ -107,7 +112,7 @@ def unlimited_ocr(rows: int) -> Parts:
             "sam_config": {**_SAM, "downsample_channels": [16, 16]},
             "encoder_config": {**VISION, "image_size": 8, "patch_size": 4},
         },
-        text_config={**TEXT, **_EXPERTS, "sliding_window": 4},
+        text_config={**TEXT, **_EXPERTS, "num_key_value_heads": 4, "sliding_window": 4},
         image_token_id=IMAGE,
     )
     return Parts(model, 7, pictures(rows, 3, 32, 32))

@@ -17,7 +17,7 @@ _SLIDING: dict[str, Any] = {
     "sliding_window": 20,  # shorter than the prompts
     "layer_types": _KINDS * 2,
 }
-_IMAGE_ENDS = {"boi_token_index": IMAGE + 1, "eoi_token_index": IMAGE + 2}
+_IMAGE_ENDS: dict[str, Any] = {"boi_token_index": IMAGE + 1, "eoi_token_index": IMAGE + 2}
 
 
 def gemma3(rows: int) -> Parts:
@@ -49,7 +49,11 @@ def paligemma(rows: int) -> Parts:
     return Parts(model, 16, pictures(rows, 3, 24, 24), "token_type_ids")
 
 
-_ENDS = {"boi_token_id": IMAGE + 1, "eoi_token_id": IMAGE + 2, "image_token_id": IMAGE}
+_ENDS: dict[str, Any] = {
+    "boi_token_id": IMAGE + 1,
+    "eoi_token_id": IMAGE + 2,
+    "image_token_id": IMAGE,
+}
 _GEMMA4: dict[str, Any] = {**_SLIDING, "global_head_dim": 16}
 
 

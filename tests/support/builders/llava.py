@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MethodType
+
 import torch
 import transformers
 
@@ -286,7 +288,10 @@ def janus(rows: int) -> Parts:
         text_config=transformers.LlamaConfig(**TEXT),
         image_token_id=IMAGE,
     )
-    return Parts(model, 16, pictures(rows, 3, 24, 24))
+    # Its own generate drops logits processors; for text it calls this one.
+    model.generate = MethodType(transformers.GenerationMixin.generate, model)
+    note = "with `model.generate = MethodType(GenerationMixin.generate, model)`"
+    return Parts(model, 16, pictures(rows, 3, 24, 24), note=note)
 
 
 def fast_vlm(rows: int) -> Parts:

@@ -1,4 +1,4 @@
-"""Large mixtures of experts, latent attention, linear attention: recent decoders under any tower."""
+"""Recent decoders under any tower: experts, latent, indexed, linear and sliding attention."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..parts import (
     IMAGE,
     IMAGE_TOKENS,
     TEXT,
+    VISION,
     VISION_TOKENS,
     Builder,
     Parts,
@@ -18,7 +19,6 @@ from ..parts import (
     patches,
     pictures,
     sizes,
-    VISION,
 )
 
 _EXPERTS: dict[str, Any] = {
@@ -250,7 +250,10 @@ def inkling2(rows: int) -> Parts:
         },
         image_token_id=IMAGE,
     )
-    inputs = {"pixel_values": torch.randn(rows * 8, 12, 12, 3), "image_grid_thw": sizes(rows, 1, 2, 4)}
+    inputs = {
+        "pixel_values": torch.randn(rows * 8, 12, 12, 3),
+        "image_grid_thw": sizes(rows, 1, 2, 4),
+    }
     return Parts(model, 8, inputs)
 
 
@@ -283,7 +286,7 @@ def nemotron_h_omni(rows: int) -> Parts:
         text_config=transformers.NemotronHConfig(
             **text,
             head_dim=8,
-            layer_types=["linear_attention", "full_attention", "moe", "full_attention"],
+            layers_block_type=["linear_attention", "full_attention", "moe", "full_attention"],
             ssm_state_size=8,
             mamba_num_heads=4,
             mamba_head_dim=8,
@@ -346,6 +349,7 @@ def muse_spark(rows: int) -> Parts:
         rows,
         "MuseSpark",
         text={
+            "initializer_range": 0.1,  # at .2 it blows rounding up to 1e-5
             "moe_intermediate_size": 16,
             "num_local_experts": 4,
             "num_experts_per_tok": 2,

@@ -211,7 +211,7 @@ def qwen3_omni_moe(rows: int) -> Parts:
 def cohere_compass(rows: int) -> Parts:
     """Qwen3-VL's tower, Cohere2's decoder."""
     kinds = ["sliding_attention", "full_attention"]
-    rope = {kind: MROPE for kind in kinds}
+    rope = dict.fromkeys(kinds, MROPE)
     text = {**TEXT, "rope_parameters": rope, "sliding_window": 20, "layer_types": kinds * 2}
     model = make(
         "CohereCompassForConditionalGeneration",

@@ -1,0 +1,255 @@
+"""What a family can do under the monitor: one function for each column of the support table.
+
+Each returns an :class:`Answer`; what the library refuses, with its reason, is a "no", and so is
+what transformers itself cannot do with the family's tiny model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Final
+
+import torch
+from sightline.detectors.evidence import IMAGE
+from sightline.monitor.attention.tap import AttentionTap, StepAttention
+from sightline.monitor.decoding.resumable import ResumableGeneration
+from sightline.monitor.errors import SightlineError
+from sightline.monitor.session import Monitor
+from tokenizers import Tokenizer, decoders, models
+from torch import Tensor, nn
+from transformers import LogitsProcessor, PreTrainedTokenizerFast
+
+from .family import Family, build
+from .parts import VOCABULARY
+
+STEPS: Final = 8
+TOLERANCE: Final = 1e-5
+_RECORDS: Final[Mapping[str, Any]] = {
+    "do_sample": False,
+    "return_dict_in_generate": True,
+    "output_scores": True,
+    "output_logits": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a check found.
+
+    Attributes:
+        works: ``None`` where it was not measured, or where there is nothing to measure.
+        reason: why it does not work or was not measured; "" where it works.
+    """
+
+    works: bool | None
+    reason: str = ""
+
+
+YES: Final = Answer(True)
+
+
+class PlainError(Exception):
+    """The family's own ``generate`` failed, without anything of ours near it."""
+
+
+# --- the columns ------------------------------------------------------------------------------
+
+
+def observed(name: str) -> Answer:
+    """Does every token of a watched caption come with evidence whose masses add up to one?"""
+    family = build(name, rows=1)
+    monitor = _monitor(family)
+    _plain(family)
+    run: dict[str, Any] = {**family.inputs, "max_new_tokens": STEPS}
+    reports = monitor.generate(**run).reports
+    tokens = [token for report in reports for token in report.tokens]
+    if len(tokens) != STEPS:
+        return Answer(False, f"{len(tokens)} of {STEPS} tokens were reported")
+    if any(token.svar is None for token in tokens):
+        return Answer(False, "tokens without SVAR were reported")
+    _, steps = _tapped(family)
+    off = max(float((step.masses.sum(-1) - 1).abs().max()) for step in steps)
+    sinks = any(_sinks(module) for module in family.anatomy.attentions)
+    if off > TOLERANCE and not sinks:
+        return Answer(False, f"attention adds up to one but for {off:.1e}")
+    return YES
+
+
+def parity(name: str, *, rows: int = 1) -> Answer:
+    """Is VAR of every step, layer and head within 1e-5 of the family's eager attention?"""
+    family = build(name, rows=rows)
+    anatomy = family.anatomy
+    watched, steps = _tapped(family)
+    family.model.set_attn_implementation("eager")
+    # Attention functions differ in the last bits: eager attention is made to write the same.
+    force = _Force(watched.sequences)
+    with _weights(anatomy.attentions) as maps:
+        _plain(family, logits_processor=[force])
+    prompt, worst = family.image.shape[1], 0.0
+    for index, (step, layers) in enumerate(zip(steps, maps, strict=True)):
+        for row, weights in enumerate(layers):
+            image = _image_keys(family, prompt + index, weights.shape[-1])
+            expected = (weights[:, :, -1] * image[:, None]).sum(-1)
+            worst = max(worst, float((step.masses[:, row, :, IMAGE] - expected).abs().max()))
+    return YES if worst <= TOLERANCE else Answer(False, f"VAR differs by {worst:.1e}")
+
+
+def identity(name: str, *, rows: int = 1, **options: Any) -> Answer:
+    """Are tokens, scores and logits bitwise those of plain ``generate``, greedy and sampled?"""
+    family = build(name, rows=rows)
+    monitor = _monitor(family)
+    for sample in (False, True):
+        run: dict[str, Any] = {**family.inputs, "do_sample": sample, **options}
+        torch.manual_seed(1)
+        plain = _plain(family, **run)
+        torch.manual_seed(1)
+        watched = monitor.generate(**{**_RECORDS, "max_new_tokens": STEPS, **run}).output
+        if not _same(plain, watched):
+            torch.manual_seed(1)
+            if not _same(plain, _plain(family, **run)):
+                return Answer(False, "plain generate does not repeat itself")
+            return Answer(False, f"{'sampled' if sample else 'greedy'} decoding differs")
+    return YES
+
+
+def redecode(name: str, **options: Any) -> Answer:
+    """Is a generation that was rolled back and resumed bitwise the one that never stopped?"""
+    family = build(name, rows=1)
+    _monitor(family)  # what cannot be watched is not decoded again
+    run: dict[str, Any] = {**_RECORDS, **options, "max_new_tokens": STEPS + 4}
+    plain = _plain(family, **run)
+    generation = ResumableGeneration(family.model, family.inputs, run)
+    prompt = generation.prompt_length
+    for back in (9, 3, 6, 1):
+        end = prompt + min(back + 3, STEPS + 4)
+        generation.advance(lambda step, end=end: step.ids.shape[1] >= end)  # type: ignore[misc]
+        generation.rollback(prompt + back)
+    while generation.advance() == "paused":
+        pass
+    return YES if _same(plain, generation.output) else Answer(False, "what is resumed differs")
+
+
+def batch(name: str) -> Answer:
+    """The same for a left-padded batch of three prompts with different pictures."""
+    for check in (identity, parity):
+        answer = check(name, rows=3)
+        if answer.works is False:
+            return answer
+    return YES
+
+
+def static(name: str) -> Answer:
+    """Identity with a static cache, and re-decoding where that is possible at all."""
+    run: dict[str, Any] = {"cache_implementation": "static", "disable_compile": True}
+    answer = identity(name, **run)
+    if answer.works and ask("re-decode", name).works:
+        answer = redecode(name, **run)
+    return answer
+
+
+COLUMNS: Final[Mapping[str, Callable[[str], Answer]]] = {
+    "observed": observed,
+    "VAR": parity,
+    "identity": identity,
+    "re-decode": redecode,
+    "batch": batch,
+    "static cache": static,
+}
+
+
+def ask(column: str, name: str) -> Answer:
+    """The answer of one check, whatever goes wrong in it."""
+    try:
+        return COLUMNS[column](name)
+    except SightlineError as error:
+        return Answer(False, f"refused: {error}")
+    except PlainError as error:
+        return Answer(False, f"transformers: {error}")
+
+
+# --- what they share --------------------------------------------------------------------------
+
+
+def _plain(family: Family, **options: Any) -> Any:
+    run = {**_RECORDS, "max_new_tokens": STEPS, **options}
+    try:
+        return family.model.generate(**{**family.inputs, **run})
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise PlainError(f"{type(error).__name__}: {text}") from error
+
+
+def _tapped(family: Family) -> tuple[Any, list[StepAttention]]:
+    anatomy, steps = family.anatomy, []
+    image = anatomy.image_positions(family.inputs["input_ids"])
+    with AttentionTap(anatomy, image, prompt_mask=family.inputs["attention_mask"]) as tap:
+
+        def take(input_ids: Tensor, scores: Tensor) -> Tensor:
+            steps.append(tap.take())
+            return scores
+
+        return _plain(family, logits_processor=[take]), steps
+
+
+@contextmanager
+def _weights(attentions: tuple[nn.Module, ...]) -> Iterator[list[list[Tensor]]]:
+    """The attention weights that modules return, by forward pass and module."""
+    passes: list[list[Tensor]] = []
+
+    def keep(module: nn.Module, args: Any, output: Any) -> None:
+        if module is attentions[0]:
+            passes.append([])
+        passes[-1].append(output[1])
+
+    hooks = [module.register_forward_hook(keep) for module in attentions]
+    try:
+        yield passes
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _image_keys(family: Family, total: int, keys: int) -> Tensor:
+    """1 on image tokens among the latest ``keys`` of ``total`` positions, ``[batch, keys]``."""
+    image = torch.zeros(family.image.shape[0], total)
+    image[:, : family.image.shape[1]] = family.image
+    return image[:, total - keys :]
+
+
+def _same(one: Any, other: Any) -> bool:
+    return torch.equal(one.sequences, other.sequences) and all(
+        len(a) == len(b) and all(map(torch.equal, a, b))
+        for a, b in ((one.scores, other.scores), (one.logits, other.logits))
+    )
+
+
+class _Force(LogitsProcessor):
+    """Writes what was written before."""
+
+    def __init__(self, sequences: Tensor) -> None:
+        self._sequences = sequences
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
+        forced = torch.full_like(scores, -torch.inf)
+        return forced.scatter(1, self._sequences[:, input_ids.shape[1], None], 0.0)
+
+
+def _sinks(module: nn.Module) -> bool:
+    return any("sink" in name for name, _ in module.named_parameters())
+
+
+def _monitor(family: Family) -> Monitor:
+    return Monitor(family.model, _PROCESSOR, anatomy=family.anatomy)
+
+
+def _processor() -> Any:
+    vocabulary = {f"word{index} ": index for index in range(VOCABULARY)}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="word0 "))
+    inner.decoder = decoders.Fuse()
+    return SimpleNamespace(tokenizer=PreTrainedTokenizerFast(tokenizer_object=inner))
+
+
+_PROCESSOR: Final = _processor()
