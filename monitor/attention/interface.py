@@ -10,48 +10,19 @@ from __future__ import annotations
 import copy
 import inspect
 import threading
-from collections.abc import Callable, Iterable
-from contextvars import ContextVar, Token
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from ..errors import ModelError, WatchError
+from ..errors import ModelError
+from . import compiled
+from .watcher import Attention, current
 
 _NAME = "sightline"
 
-Attention = Callable[..., tuple[Tensor, Tensor | None]]
-
-
-class Watcher(Protocol):
-    """What stands between a model and its attention in one context."""
-
-    @property
-    def listening(self) -> bool:
-        """False while the model's own function runs, and for good once the watcher closed."""
-        ...
-
-    def watches(self, module: nn.Module) -> bool:
-        """Whether calls of this module concern the watcher."""
-        ...
-
-    def attend(
-        self,
-        own: Attention,
-        name: str,
-        module: nn.Module,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: object,
-        options: dict[str, Any],
-    ) -> tuple[Tensor, Tensor | None]:
-        """Stand in for ``own``, the function that the model's config calls ``name``."""
-        ...
-
-
-_ACTIVE: ContextVar[Watcher | None] = ContextVar("sightline_watcher", default=None)
 _LOCK = threading.Lock()
 
 
@@ -89,7 +60,9 @@ class _ConfigView:
 
     @property
     def _attn_implementation(self) -> str:
-        watcher = _ACTIVE.get()
+        if torch.compiler.is_dynamo_compiling():
+            return _NAME  # what is compiled serves every watcher, and none
+        watcher = current()
         if watcher is None:
             name: str = self._sightline_config._attn_implementation
             return name
@@ -111,36 +84,6 @@ class _ConfigView:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self._sightline_config.__reduce_ex__(protocol)
-
-
-def current() -> Watcher | None:
-    """The watcher that is open in this context."""
-    return _ACTIVE.get()
-
-
-def activate(watcher: Watcher) -> Token[Watcher | None]:
-    """Open ``watcher`` in this context.
-
-    Raises:
-        WatchError: if another is open already: two would each claim to be the model's attention.
-    """
-    other = _ACTIVE.get()
-    if other is not None and other.listening:
-        raise WatchError(
-            "Only one AttentionTap may be open at a time in one thread; another is. Leave its "
-            "`with` block first, or watch from another thread."
-        )
-    return _ACTIVE.set(watcher)
-
-
-def deactivate(token: Token[Watcher | None]) -> None:
-    """Close the watcher opened with ``token``."""
-    try:
-        _ACTIVE.reset(token)
-    except ValueError:
-        # Left in another context than it was entered in (a generator finalised elsewhere): this
-        # context never saw the watcher, and in its own one it no longer listens.
-        return
 
 
 def attach(modules: Iterable[nn.Module]) -> None:
@@ -207,13 +150,24 @@ def _attend(
     attention_mask: object,
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """The function registered with transformers: the open watcher's, or the model's own."""
+    """The function registered with transformers: the open watcher's, or the model's own.
+
+    What ``torch.compile`` traces is always the model's own, and an operator that asks at run time
+    who watches: see :mod:`.compiled`.
+    """
     view: Any = module.config
     own: Attention = view._sightline_own
-    watcher = _ACTIVE.get()
+    name: str = view._sightline_name
+    if torch.compiler.is_dynamo_compiling():
+        # FlashAttention asks the config which kernel it is: it must see its own name.
+        asks = name not in ("sdpa", "eager", "flex_attention")
+        seen: Any = compiled.StandIn(module, view._sightline_config) if asks else module
+        output, weights = own(seen, query, key, value, attention_mask, **options)
+        output = compiled.read(module, name, query, key, value, attention_mask, options, output)
+        return output, weights
+    watcher = current()
     if watcher is None or not watcher.listening:
         return own(module, query, key, value, attention_mask, **options)
-    name: str = view._sightline_name
     return watcher.attend(own, name, module, query, key, value, attention_mask, options)
 
 

@@ -119,6 +119,7 @@ class StepMeter:
     def __enter__(self) -> StepMeter:
         self._thread = threading.get_ident()
         self._hook = self._model.register_forward_hook(self._after_pass)
+        self._tap.on_logits = self._learn  # of passes that run compiled
         return self
 
     def __exit__(
@@ -129,13 +130,19 @@ class StepMeter:
     ) -> None:
         if self._hook is not None:
             self._hook.remove()
+        self._tap.on_logits = None
         self._logits = None
 
     def _after_pass(self, model: nn.Module, args: Any, output: Any) -> None:
-        if not self._listening or threading.get_ident() != self._thread:
+        # What is traced is told by the operator that the tap puts into the graph.
+        if torch.compiler.is_dynamo_compiling() or threading.get_ident() != self._thread:
+            return
+        self._learn(getattr(output, "logits", None))
+
+    def _learn(self, logits: object) -> None:
+        if not self._listening:
             return
         self._passes += 1
-        logits = getattr(output, "logits", None)
         # A view of the last position: it lives until measure(), as long as generate's own output.
         self._logits = logits.detach()[:, -1] if isinstance(logits, Tensor) else None
 

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import WatchError
+from .call import Call
 from .frame import JOINED_BYTES, Frame
 from .intervention import HeadGuided
-from .rows import pick, shows_all, sight
+from .rows import by_mask, pick, shows_all, sight
 from .segments import Segments
 
 Rows = Literal["all"] | int | Tensor | None
 """Query rows to measure: all of a pass, the last few, int64 ``[batch, rows]`` positions, or the
 last alone (None)."""
-
-
-class Call(NamedTuple):
-    """One call of a layer's own attention function, and what it gave."""
-
-    name: str
-    module: nn.Module
-    query: Tensor
-    key: Tensor
-    value: Tensor
-    mask: object
-    options: dict[str, Any]
-    output: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +48,9 @@ class Reading:
         watched: how many layers are read.
         rows: which query rows to measure.
         patches: whether to keep the attention to each image token.
-        start: position in the sequence of the pass's first query.
+        start: position in the sequence of the pass's first query; a tensor where only the device
+            knows it, as of a static cache, and ``None`` where nobody does, in a compiled graph.
+            Neither is so where a window slides.
         length: queries in the pass.
         hold: whether a decoding step is read in the end alone, however large its keys are.
     """
@@ -72,7 +62,7 @@ class Reading:
         watched: int,
         rows: Rows,
         patches: bool,
-        start: int,
+        start: int | Tensor | None,
         length: int,
         hold: bool = False,
     ) -> None:
@@ -128,8 +118,10 @@ class Reading:
         if len(self._waiting) != self._watched:
             return None
         calls = [call for call, _ in self._waiting]
-        first, total = calls[0], self._start + 1
-        kind = _kind(first)
+        first, kind = calls[0], _kind(calls[0])
+        if not isinstance(self._start, int):
+            return None
+        total = self._start + 1
         if (
             [slot for _, slot in self._waiting] != list(range(self._watched))
             or first.key.shape[2] != total
@@ -157,6 +149,15 @@ class Reading:
         """
         if slot is not None:
             self.seen += 1
+        if call.fleeting:
+            with torch.no_grad():
+                self._observe(call, slot, guide)
+                for frame in self._frames.values():
+                    if frame.queries:
+                        self._read(frame)
+            # A mask's memory, and with it its identity, may be another mask's in the next layer.
+            self._frames.clear()
+            return
         if guide is None and self._later:
             waiting = self._waiting
             if not waiting and not self._hold:
@@ -238,11 +239,11 @@ class Reading:
             return frame
         query, key, options = call.query, call.key, call.options
         batch, keys, device = key.shape[0], key.shape[2], key.device
-        total = self._start + query.shape[2]
+        start = self._first_position(call)
         # A sliding window keeps the latest keys only; a static cache has room to spare.
-        offset = max(total - keys, 0)
+        offset = max(start + query.shape[2] - keys, 0)
         table = self._segments.table(batch, offset + keys, device)[:, offset : offset + keys]
-        rows = self._rows_of_pass(query)
+        rows = self._rows_of_pass(query, start)
         sees = sight(
             call.name,
             call.module,
@@ -250,7 +251,7 @@ class Reading:
             key,
             call.mask,
             options,
-            start=self._start,
+            start=start,
             segments=table,
             rows=rows,
         )
@@ -276,7 +277,21 @@ class Reading:
         self._frames[kind] = frame
         return frame
 
-    def _rows_of_pass(self, query: Tensor) -> Tensor | None:
+    def _first_position(self, call: Call) -> int:
+        """Where the pass begins in the sequence; where nothing depends on it, any place."""
+        if isinstance(self._start, int):
+            return self._start
+        if isinstance(self._rows, Tensor) or not by_mask(call.name, call.mask):
+            if self._start is None:
+                raise WatchError(
+                    f"How far a static cache is filled must be known where {call.name} keeps its "
+                    f"own account of the mask, or rows are asked for by position, and a compiled "
+                    f"graph does not tell. Use attn_implementation='sdpa', or disable_compile=True."
+                )
+            return int(self._start)
+        return max(call.key.shape[2] - call.query.shape[2], 0)
+
+    def _rows_of_pass(self, query: Tensor, start: int) -> Tensor | None:
         """The rows of interest, counted from the first query of this pass; ``None`` if they are
         the last one alone."""
         if self._last == 1:
@@ -285,11 +300,11 @@ class Reading:
         if not isinstance(self._rows, Tensor):
             begin = 0 if self._last is None else length - self._last
             return torch.arange(begin, length, device=query.device).expand(batch, -1)
-        rows = self._rows.to(query.device) - self._start
+        rows = self._rows.to(query.device) - start
         if bool(((rows < 0) | (rows >= length)).any()):
             raise WatchError(
                 f"rows must lie within the one forward pass that is watched, positions "
-                f"{self._start}-{self._start + length - 1}, were: {int(self._rows.min())}-"
+                f"{start}-{start + length - 1}, were: {int(self._rows.min())}-"
                 f"{int(self._rows.max())}. Run the whole sequence in a single pass."
             )
         return rows.repeat_interleave(self._segments.repeats(batch), dim=0)

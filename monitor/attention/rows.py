@@ -77,8 +77,17 @@ def sight(
     if window is not None:
         visible = visible & (position > row - window)
     if isinstance(mask, Tensor) and mask.ndim == 2:
-        visible = visible & mask[:, -keys:].bool().unsqueeze(1)
+        # A static cache has room for more keys than the mask knows of.
+        known = nn.functional.pad(mask[:, -keys:].bool(), (0, max(keys - mask.shape[1], 0)))
+        visible = visible & known.unsqueeze(1)
     return Sight(keys, _per_head(_additive(visible.unsqueeze(1)), query, key))
+
+
+def by_mask(name: str, mask: object) -> bool:
+    """Whether what rows see is known from a dense mask, or from there being none."""
+    if mask is None:
+        return name in ("sdpa", "eager")
+    return isinstance(mask, Tensor) and mask.ndim == 4
 
 
 def shows_all(name: str, mask: object, options: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextvars
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,10 +20,12 @@ from torch import Tensor, nn
 
 from ..errors import WatchError
 from ..models.anatomy import Anatomy
-from . import interface
+from . import compiled, interface
+from .call import Call
 from .intervention import HeadGuided
-from .reading import Call, Reading, Rows
+from .reading import Reading, Rows
 from .segments import Segments
+from .watcher import Attention, Watcher, activate, current, deactivate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +121,7 @@ class AttentionTap:
         slots = {layer: slot for slot, layer in enumerate(self.layers)}
         self.intervention = intervention
         self.rows = rows
+        self.on_logits: Callable[[Tensor], None] | None = None
         self._decoder = anatomy.decoder
         self._modules = tuple(touched.values())
         # Per touched module: its row in the result (None if only acted on) and whether Eq. 4 acts.
@@ -128,20 +131,28 @@ class AttentionTap:
         self._segments = Segments(image, prompt_mask)
         self._recent: deque[Tensor] = deque(maxlen=patches)
         self._listening = True
-        self._cached: int | None = None
+        # What the coming pass finds in its cache; nothing, if the model did not say.
+        self._cached: int | Tensor | None = None
+        self._known: Any = None  # the latest one seen, for passes that run compiled
+        self._model = anatomy.model
+        self._numbers = {id(module): module for module in self._modules}
+        self._slides = any(map(_slides, self._modules))
         self._reading: Reading | None = None
-        self._token: contextvars.Token[interface.Watcher | None] | None = None
-        self._hook: torch.utils.hooks.RemovableHandle | None = None
+        self._token: contextvars.Token[Watcher | None] | None = None
+        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> AttentionTap:
         self._listening = True
-        self._token = interface.activate(self)
+        self._token = activate(self)
         try:
             interface.attach(self._modules)
         except BaseException:
-            interface.deactivate(self._token)
+            deactivate(self._token)
             raise
-        self._hook = self._decoder.register_forward_pre_hook(_learn_cached, with_kwargs=True)
+        self._hooks = [
+            self._decoder.register_forward_pre_hook(_learn_cached, with_kwargs=True),
+            self._model.register_forward_hook(compiled.note_logits),
+        ]
         return self
 
     def __exit__(
@@ -151,12 +162,12 @@ class AttentionTap:
         trace: TracebackType | None,
     ) -> None:
         assert self._token is not None
-        assert self._hook is not None
         self._listening = False
-        self._hook.remove()
+        for hook in self._hooks:
+            hook.remove()
         interface.detach(self._modules)
-        interface.deactivate(self._token)
-        self._reading = None
+        deactivate(self._token)
+        self._reading = self._known = self.on_logits = None
 
     def take(self) -> StepAttention:
         """The attention of the latest forward pass; each pass can be taken once.
@@ -216,7 +227,7 @@ class AttentionTap:
 
     def attend(
         self,
-        own: interface.Attention,
+        own: Attention,
         name: str,
         module: nn.Module,
         query: Tensor,
@@ -231,17 +242,33 @@ class AttentionTap:
             output, weights = own(module, query, key, value, mask, **options)
         finally:
             self._listening = True
-        reading = self._reading
-        if reading is None or module is self._modules[0]:
-            reading = self._begin_pass(query, key)
-        slot, acting = self._roles[module]
-        guide = self.intervention if acting else None
-        if guide is not None and not guide.acts:
-            guide = None
-        if slot is not None or guide is not None:
-            call = Call(name, module, query, key, value, mask, options, output)
-            reading.observe(call, slot, guide)
+        self._observe(Call(name, module, query, key, value, mask, options, output))
         return output, weights
+
+    def saw(
+        self,
+        number: int,
+        name: str,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        options: dict[str, Any],
+        output: Tensor,
+    ) -> None:
+        """A layer of a compiled graph ran; called by the operator that the graph carries."""
+        module = self._numbers.get(number)
+        if module is None:
+            return
+        if module is self._modules[0]:
+            self._cached = self._length_of(self._known)
+        call = Call(name, module, query, key, value, mask, options, output, fleeting=True)
+        self._observe(call)
+
+    def said(self, logits: Tensor) -> None:
+        """A compiled graph of the whole model ended; called by the operator that it carries."""
+        if self.on_logits is not None:
+            self.on_logits(logits)
 
     def expect(self, decoder: nn.Module, cache: Any) -> None:
         """Learn how many positions the coming pass of ``decoder`` finds in its cache.
@@ -249,7 +276,15 @@ class AttentionTap:
         Keys alone do not tell: a sliding cache holds fewer, a static one has room for more.
         """
         if decoder is self._decoder and self._listening:
-            self._cached = 0 if cache is None else int(cache.get_seq_length())
+            self._known = cache
+            self._cached = 0
+            if cache is not None:
+                length = cache.get_seq_length()
+                if isinstance(length, Tensor):
+                    # A static cache counts on the device. Reading that number would wait for it.
+                    known = self._length_of(cache)
+                    length = length.clone() if known is None else known
+                self._cached = length
 
     def _latest(self) -> Reading:
         """The latest pass, once."""
@@ -263,24 +298,69 @@ class AttentionTap:
         self._reading = None
         return reading
 
-    def _begin_pass(self, query: Tensor, key: Tensor) -> Reading:
-        length, cached = query.shape[2], self._cached
+    def _length_of(self, cache: Any) -> int | None:
+        """How many positions a cache holds, where one of its watched layers knows on the host.
+
+        In a pass that has begun, the last layer is the one that has not changed yet.
+        """
+        layers = getattr(cache, "layers", ())
+        for module in reversed(self._modules):
+            place = getattr(module, "layer_idx", len(layers))
+            if place < len(layers):
+                length = layers[place].get_seq_length()
+                if isinstance(length, int):
+                    return length
+        return None
+
+    def _observe(self, call: Call) -> None:
+        reading, module = self._reading, call.module
+        if reading is None or module is self._modules[0]:
+            reading = self._begin_pass(call)
+        slot, acting = self._roles[module]
+        guide = self.intervention if acting else None
+        if guide is not None and not guide.acts:
+            guide = None
+        if slot is not None or guide is not None:
+            reading.observe(call, slot, guide)
+
+    def _begin_pass(self, call: Call) -> Reading:
+        length, cached = call.query.shape[2], self._cached
         self._cached = None
-        self._segments.repeats(query.shape[0])
+        self._segments.repeats(call.query.shape[0])
+        if cached is None and not call.fleeting:
+            cached = call.key.shape[2] - length
+        elif cached is None and self._slides:
+            raise WatchError(
+                "In a compiled model whose layers slide over a window, the tap must know the cache "
+                "from a pass that is not compiled, as generate's own reading of the prompt is. Let "
+                'generate compile: generate(cache_implementation="static"), or pass '
+                "disable_compile=True."
+            )
         self._reading = Reading(
             self._segments,
             watched=len(self.layers),
             rows=self._rows,
             patches=self._recent.maxlen != 0,
-            start=key.shape[2] - length if cached is None else cached,
+            start=cached,
             length=length,
             hold=self._hold,
         )
         return self._reading
 
 
+def _slides(attention: nn.Module) -> bool:
+    """Whether some layers of its decoder see the latest positions only."""
+    config = attention.config
+    kinds = getattr(config, "layer_types", None)
+    if kinds is None:
+        return getattr(config, "sliding_window", None) is not None
+    return any(kind != "full_attention" for kind in kinds)
+
+
 def _learn_cached(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Forward pre-hook of the decoder. A plain function, so that a copied model copies no tap."""
-    tap = interface.current()
+    if torch.compiler.is_dynamo_compiling():
+        return
+    tap = current()
     if isinstance(tap, AttentionTap) and "past_key_values" in kwargs:
         tap.expect(decoder, kwargs["past_key_values"])
