@@ -8,10 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from .certificate import Certificate
-from .classifiers.fused import FusedClassifier
 from .conditions import Conditions
 from .detector import Detector
 from .guarantee import Guarantee
@@ -144,25 +142,13 @@ class CalibratedDetector:
         if not mentions:
             return ()
         columns = Mentions.of(mentions)
-        scores = self.scorer.score(columns)
-        parts = self._parts(columns, scores)
-        return tuple(map(self._judged, self.map(scores).tolist(), *parts))
-
-    def _parts(
-        self, columns: Mentions, scores: npt.NDArray[np.float64]
-    ) -> tuple[Sequence[float | None], Sequence[float | None]]:
-        """What the text says and what the model's inside adds, where the detector tells them apart.
-
-        They mean nothing where there is no score.
-        """
-        estimator, usable = self.scorer.estimator, np.isfinite(scores)
-        if not isinstance(estimator, FusedClassifier) or not usable.any():
-            return [None] * len(scores), [None] * len(scores)
-        evidence = np.full(len(scores), np.nan)
-        values = self.scorer.matrix(columns.take(usable))
-        evidence[usable] = estimator.evidence_log_odds(values)
-        # The score is their sum, and the prior is the dear one of the two.
-        return (scores - evidence).tolist(), evidence.tolist()
+        parts = self.scorer.parts(columns)
+        if parts is None:
+            probabilities = self.map(self.scorer.score(columns)).tolist()
+            return tuple(self._judged(one, None, None) for one in probabilities)
+        prior, evidence = parts
+        probabilities = self.map(prior + evidence).tolist()
+        return tuple(map(self._judged, probabilities, prior.tolist(), evidence.tolist()))
 
     def _judged(self, probability: float, prior: float | None, evidence: float | None) -> Judgement:
         if not np.isfinite(probability):

@@ -146,18 +146,40 @@ class Detector:
             NotFittedError: before :meth:`fit`.
             ValueError: a layer was not watched, or the number of heads differs.
         """
-        blocks = self._blocks(mentions)
-        usable = np.ones(len(mentions), dtype=np.bool_)
-        for name, block in zip(self.features, blocks, strict=True):
-            if not feature(name).optional:
-                usable &= np.isfinite(block).all(axis=1)
-        values = np.hstack(blocks)
+        values, usable = self._usable(mentions)
         if usable.all():
             return self.estimator.scores(values)
         scores = np.full(len(values), np.nan)
         if usable.any():
             scores[usable] = self.estimator.scores(values[usable])
         return scores
+
+    def parts(self, mentions: Mentions) -> tuple[Floats, Floats] | None:
+        """What the text says and what the evidence adds, float64 ``[n]`` each: :meth:`score` is
+        their sum. ``None`` if the classifier does not tell them apart.
+
+        Raises:
+            NotFittedError: before :meth:`fit`.
+            ValueError: a layer was not watched, or the number of heads differs.
+        """
+        if not isinstance(self.estimator, FusedClassifier):
+            return None
+        values, usable = self._usable(mentions)
+        prior, evidence = np.full(len(values), np.nan), np.full(len(values), np.nan)
+        if usable.any():
+            some = values if usable.all() else values[usable]
+            prior[usable] = self.estimator.prior_log_odds(some)
+            evidence[usable] = self.estimator.evidence_log_odds(some)
+        return prior, evidence
+
+    def _usable(self, mentions: Mentions) -> tuple[Matrix, npt.NDArray[np.bool_]]:
+        """The features, and the rows in which all that is needed is finite."""
+        blocks = self._blocks(mentions)
+        usable = np.ones(len(mentions), dtype=np.bool_)
+        for name, block in zip(self.features, blocks, strict=True):
+            if not feature(name).optional:
+                usable &= np.isfinite(block).all(axis=1)
+        return np.hstack(blocks), usable
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """All there is to know of a fitted detector: JSON values, and arrays by name.
