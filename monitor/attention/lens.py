@@ -165,7 +165,8 @@ class Lens:
         if self._last is None or len(self._added) != len(self.layers):
             raise WatchError(
                 "take() must follow a complete forward pass of the watched model in this thread; "
-                f"{len(self._added)} of {len(self.layers)} watched layers ran since the last one."
+                f"{len(self._added)} of {len(self.layers)} watched layers ran since the last one. "
+                f"A lens sees nothing of compiled passes: generate(disable_compile=True)."
             )
         device = self._weight.device
         parts = [self._added[layer].to(device, non_blocking=True) for layer in self.layers]
@@ -316,6 +317,8 @@ _ACTIVE: ContextVar[Lens | None] = ContextVar("sightline_lens", default=None)
 
 def _after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
     """Forward hook. A plain function, so that a copied model copies no lens."""
+    if torch.compiler.is_dynamo_compiling():
+        return
     lens = _ACTIVE.get()
     if lens is not None:
         lens.after(module, args, output)

@@ -135,12 +135,6 @@ def _refuse(model: PreTrainedModel, config: GenerationConfig, options: Mapping[s
     cache = config.cache_implementation
     if cache == "paged":
         raise _unsupported("cache_implementation", cache, "paged caches reorder rows")
-    compiled = cache is not None and "static" in cache and model.device.type != "cpu"
-    if compiled and not config.disable_compile:
-        raise OptionError(
-            f"A watched model must not be compiled, but cache_implementation={cache!r} compiles "
-            f"it on {model.device.type}. Add disable_compile=True."
-        )
 
 
 def _mode(

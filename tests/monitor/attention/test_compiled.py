@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
+from PIL import Image
 from sightline.monitor.attention.intervention import HeadGuided
 from sightline.monitor.attention.measurement import StepMeter
 from sightline.monitor.attention.tap import AttentionTap, StepAttention
 from sightline.monitor.errors import WatchError
 from sightline.monitor.models.anatomy import Anatomy
+from sightline.monitor.session import Captions, Monitor
 from torch import Tensor
 from torch._dynamo.utils import counters
 from transformers import AttentionInterface, AttentionMaskInterface, CompileConfig
@@ -227,6 +229,41 @@ def test_windows_must_be_known() -> None:
             family.model(**family.inputs)
     finally:
         del family.model.forward
+
+
+def _monitored(monitor: Monitor, picture: Image.Image, **options: Any) -> Captions:
+    compile_config: Any = CompileConfig(backend=Counted(), mode=cast(str, None))
+    compile_config._compile_all_devices = True
+    return monitor.generate(
+        **monitor.prepare([picture]),
+        max_new_tokens=STEPS,
+        do_sample=False,
+        cache_implementation="static",
+        compile_config=compile_config,
+        **options,
+    )
+
+
+def test_the_whole_monitor(monitor: Monitor, pictures: list[Image.Image]) -> None:
+    """Compiled, a caption's report holds what it holds uncompiled."""
+    compiled = _monitored(monitor, pictures[0])
+    assert not counters["graph_break"]
+    assert counters["frames"]["ok"]
+    usual = _monitored(monitor, pictures[0], disable_compile=True)
+    assert compiled.texts == usual.texts
+    pairs = zip(compiled.reports[0].tokens, usual.reports[0].tokens, strict=True)
+    for one, other in pairs:
+        assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
+        assert one.svar == pytest.approx(other.svar, abs=1e-5)
+
+
+def test_a_lens_sees_nothing_and_says_so(
+    tiny: tuple[Any, Any], pictures: list[Image.Image]
+) -> None:
+    """The logit lens is refused at the first compiled step, with the remedy."""
+    monitor = Monitor(*tiny, name="tiny", lens=True)
+    with pytest.raises(WatchError, match="disable_compile=True"):
+        _monitored(monitor, pictures[0])
 
 
 _FLASH = "flash_attention_stand_in"
