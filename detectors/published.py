@@ -42,7 +42,7 @@ class PublishedSettings:
     prompt: str = REFERENCE_PROMPT
     decoding: str = "greedy, at most 512 new tokens"
     checkpoint: str = ""
-    source: str = "Jiang et al., CVPR 2025, arXiv 2411.16724, sections 3 to 5"
+    source: str = "Jiang et al., CVPR 2025, arXiv 2411.16724"
 
     @property
     def layers(self) -> str:

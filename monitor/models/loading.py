@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
@@ -24,6 +25,7 @@ from ...detectors.presets import provisional_threshold
 from ...detectors.threshold import SvarThreshold
 from ...detectors.verdict import Calibration
 from ..errors import ModelError
+from .unavailable import remedy
 
 SMALL: Final = "small"
 """The name of the model that ships with the package."""
@@ -72,34 +74,55 @@ def load(
 
         try:
             model, processor = small_model()
-            own = _calibration(small_model_folder())
+            own = calibration_of(small_model_folder(), None)
         except FileNotFoundError as error:
             raise ModelError(str(error)) from error
         return Loaded(_placed(model, device), processor, SMALL, own)
     name = str(name_or_folder)
     try:
         config = AutoConfig.from_pretrained(name)
-        _check_kind(name, config)
-        loaded = AutoModelForImageTextToText.from_pretrained(name, config=config, dtype=dtype)
+        check_readable(name, config)
+        read: Any = AutoModelForImageTextToText.from_pretrained  # typed as if it gave one thing
+        loaded, info = read(name, config=config, dtype=dtype, output_loading_info=True)
+        _check_weights(name, info["missing_keys"])
         # The PIL back end needs no torchvision, and is the same on every machine.
         found = AutoProcessor.from_pretrained(name, backend="pil")
     except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(
-            f"{name!r} could not be loaded as a model: {error} Give a folder that "
-            f"save_pretrained wrote, a name on the Hugging Face hub, or 'small'."
+            f"{name!r} could not be loaded as a model: {remedy(name, error)}"
         ) from error
     if not isinstance(found, ProcessorMixin):
         raise ModelError(
             f"{name!r} must come with a processor for text and images, it has a "
             f"{type(found).__name__}. Save the model's processor beside it."
         )
-    own = _calibration(Path(name)) or _provisional(name, config)
+    own = calibration_of(name, getattr(config.get_text_config(), "num_hidden_layers", None))
     return Loaded(_placed(loaded, device), found, "coco", own)
 
 
-def _calibration(folder: Path) -> Calibration | None:
+def calibration_of(name_or_folder: str | Path, num_layers: int | None) -> Calibration | None:
+    """What judges a model unless another calibration is asked for; ``None`` if nothing does.
+
+    The calibration that lies beside the checkpoint, else a threshold that somebody chose and put
+    there, else the provisional one of a model whose mean SVAR was published.
+
+    Args:
+        name_or_folder: a folder, or a name.
+        num_layers: depth of the model's decoder, if it is known.
+
+    Raises:
+        ArtifactError: the calibration cannot be read.
+        ModelError: the threshold cannot be read.
+    """
+    own = _beside(Path(name_or_folder))
+    if own is None and num_layers is not None:
+        return provisional_threshold(str(name_or_folder), num_layers)
+    return own
+
+
+def _beside(folder: Path) -> Calibration | None:
     """The calibration that lies beside a checkpoint, else the chosen threshold, if one does."""
     try:
         if (folder / CALIBRATION).is_dir():
@@ -111,16 +134,27 @@ def _calibration(folder: Path) -> Calibration | None:
         raise ModelError(str(error)) from error
 
 
-def _provisional(name: str, config: PreTrainedConfig) -> Calibration | None:
-    depth = getattr(config.get_text_config(), "num_hidden_layers", None)
-    return provisional_threshold(name, depth) if isinstance(depth, int) else None
+def check_readable(name: str, config: PreTrainedConfig) -> None:
+    """Refuse what is not listed as a model that reads images and writes text.
 
-
-def _check_kind(name: str, config: PreTrainedConfig) -> None:
+    Raises:
+        ModelError: it is of another kind.
+    """
     if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         raise ModelError(
             f"The model must read images and write text; {name!r} is a {config.model_type!r} "
             f"model, which transformers does not list as image-text-to-text."
+        )
+
+
+def _check_weights(name: str, missing: Collection[str]) -> None:
+    """Refuse a checkpoint that would be filled up with random numbers."""
+    if missing:
+        raise ModelError(
+            f"A checkpoint must hold all weights of its model; {name!r} lacks {len(missing)}, such "
+            f"as {min(missing)!r}, and what it writes would be noise. It may be in the layout of "
+            f"the authors' own code: look for a copy made for transformers, as "
+            f"llava-hf/llava-1.5-7b-hf is of liuhaotian/llava-v1.5-7b."
         )
 
 
