@@ -77,7 +77,7 @@ def test_a_search_returns_what_plain_generate_returns(
 @pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "gemma3", "aya_vision", "internvl"])
 def test_families_are_searched_alike(name: str, tiny: Tiny) -> None:
     """Sliding windows, several position axes and other towers: the same bits, the right rows."""
-    family = build(name)
+    family: Any = build(name)
     monitor = Monitor(family.model, tiny[1])
     shared: dict[str, Any] = {
         "num_beams": 3,
@@ -101,7 +101,11 @@ def test_a_tensor_stays_a_tensor(tiny: Tiny, monitor: Monitor, pictures: list[Im
     inputs = monitor.prepare(pictures[:1])
     config = GenerationConfig(num_beams=2, max_new_tokens=5, pad_token_id=0, eos_token_id=2)
     before = config.to_dict()
-    for options in ({"num_beams": 2, "max_new_tokens": 5}, {"generation_config": config}):
+    ways: tuple[dict[str, Any], ...] = (
+        {"num_beams": 2, "max_new_tokens": 5},
+        {"generation_config": config},
+    )
+    for options in ways:
         plain = tiny[0].generate(**inputs, **options)
         watched = monitor.generate(**inputs, **options)
         same(plain, watched.output)
@@ -159,7 +163,7 @@ def test_the_users_own_call_of_generate(
     plain = tiny[0].generate(**inputs, **search)
     with monitor.watch(inputs, **search) as watch:
         assert isinstance(watch, BeamWatch)
-        assert watch.reports == ()
+        assert watch.texts == ()
         sequences = watch.finish(tiny[0].generate(**watch.plug_into({**inputs, **search})))
     assert torch.equal(plain, sequences)
     with monitor.watch(inputs, **search) as other:
@@ -187,7 +191,11 @@ def test_texts_and_rules_of_the_users_end_hypotheses(
             return input_ids[:, -1] % 11 == 3
 
     inputs = monitor.prepare(pictures[:1])
-    for rule in ({"stopping_criteria": [Odd()]}, {"stop_strings": ["e", "a", "o"]}):
+    rules: tuple[dict[str, Any], ...] = (
+        {"stopping_criteria": [Odd()]},
+        {"stop_strings": ["e", "a", "o"]},
+    )
+    for rule in rules:
         shared: dict[str, Any] = {
             "num_beams": 3,
             "num_return_sequences": 3,

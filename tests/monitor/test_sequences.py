@@ -60,7 +60,7 @@ def test_prompts_of_a_batch_may_differ_in_images_and_length(
 @pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "gemma3", "internvl"])
 def test_samples_of_families_have_their_own_evidence(name: str, tiny: Tiny) -> None:
     """Several samples of each of two prompts, one of them padded: bits and rows."""
-    family = build(name)
+    family: Any = build(name)
     monitor = Monitor(family.model, tiny[1])
     shared = {**DICT, "do_sample": True, "num_return_sequences": 2, "max_new_tokens": 5}
     torch.manual_seed(8)
@@ -75,9 +75,7 @@ def test_samples_of_families_have_their_own_evidence(name: str, tiny: Tiny) -> N
 # --- a second turn ------------------------------------------------------------------------------
 
 
-def _second_turn(
-    monitor: Monitor, pictures: list[Image.Image]
-) -> tuple[Tensor, DynamicCache, dict[str, Tensor]]:
+def _second_turn(monitor: Monitor, pictures: list[Image.Image]) -> tuple[Tensor, DynamicCache, Any]:
     """The whole conversation so far as ids, its cache, and the first turn's inputs."""
     inputs = monitor.prepare(pictures[:1])
     model: Any = monitor.model
@@ -89,10 +87,9 @@ def _second_turn(
 
 def _copy(cache: DynamicCache) -> DynamicCache:
     again = DynamicCache()
-    for index, layer in enumerate(cache.layers):
-        keys: Any = layer.keys
-        values: Any = layer.values
-        again.update(keys.clone(), values.clone(), index)
+    layers: Any = cache.layers
+    for index, layer in enumerate(layers):
+        again.update(layer.keys.clone(), layer.values.clone(), index)
     return again
 
 
@@ -232,6 +229,7 @@ def test_a_recorder_takes_what_a_watch_takes_but_modes(
 ) -> None:
     """It records what comes one by one, and says so."""
     inputs = monitor.prepare(pictures[:1])
-    for options in ({"num_beams": 2}, {"prompt_lookup_num_tokens": 2}):
+    ways: tuple[dict[str, Any], ...] = ({"num_beams": 2}, {"prompt_lookup_num_tokens": 2})
+    for options in ways:
         with pytest.raises(OptionError, match="cannot be watched here"):
             Recorder(tiny[0], monitor.anatomy, inputs, **options)
