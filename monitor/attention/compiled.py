@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .rows import sinks_of
 from .watcher import current
 
 # A CUDA graph would replay the kernels without asking who watches: it is to be cut here instead.
@@ -91,7 +92,7 @@ def read(
         key,
         value,
         mask if isinstance(mask, Tensor) else None,
-        get("s_aux"),
+        sinks_of(options),
         get("position_bias"),
         id(module),
         name,

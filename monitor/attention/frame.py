@@ -36,16 +36,25 @@ class Frame:
     queries: list[Tensor] = field(default_factory=list)
     keys: list[Tensor] = field(default_factory=list)
 
-    def weights(self, sinks: Tensor | None = None, guide: Tensor | None = None) -> Tensor:
+    def weights(
+        self,
+        sinks: Tensor | None = None,
+        guide: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
         """Attention weights of the layers waiting: ``[layers, batch, heads, rows, keys]``.
 
-        ``guide`` is Eq. 4's strength, ``[batch, 1, 1]``.
+        ``guide`` is Eq. 4's strength, ``[batch, 1, 1]``; ``bias`` what the only layer waiting adds
+        to its scores for where things are, ``[batch or 1, heads, rows, keys]``.
         """
         layers = len(self.queries)
         query = self.queries[0] if layers == 1 else torch.cat(self.queries)
         key = self.keys[0] if layers == 1 else torch.cat(self.keys)
         batch, heads, rows, _ = self.queries[0].shape
         scores = raw_scores(query, key, self.scaling, self.softcap)
+        if bias is not None:
+            bias = bias.float().expand(batch, heads, rows, -1)
+            scores = (scores.view(batch, heads, rows, -1) + bias).view_as(scores)
         if guide is not None:
             image = self.segments[..., IMAGE]
             scores = guided_scores(scores.view(batch, heads, -1), image, guide).view_as(scores)

@@ -19,9 +19,10 @@ from transformers import AttentionInterface
 
 from ..errors import ModelError
 from . import compiled
+from .alias import NAME, Alias
 from .watcher import Attention, current
 
-_NAME = "sightline"
+_NAME = NAME
 
 _LOCK = threading.Lock()
 
@@ -34,6 +35,7 @@ class _ConfigView:
     """
 
     __slots__ = (
+        "_sightline_alias",
         "_sightline_config",
         "_sightline_module",
         "_sightline_name",
@@ -41,6 +43,7 @@ class _ConfigView:
         "_sightline_users",
     )
 
+    _sightline_alias: Alias
     _sightline_config: Any
     _sightline_name: str
     _sightline_module: nn.Module
@@ -53,6 +56,7 @@ class _ConfigView:
             ("_sightline_config", config),
             ("_sightline_module", module),
             ("_sightline_name", config._attn_implementation),
+            ("_sightline_alias", Alias(config._attn_implementation)),
             ("_sightline_own", _own_attention(module, config._attn_implementation)),
             ("_sightline_users", 0),
         ):
@@ -67,7 +71,7 @@ class _ConfigView:
             name: str = self._sightline_config._attn_implementation
             return name
         if watcher.listening and watcher.watches(self._sightline_module):
-            return _NAME
+            return self._sightline_alias
         return self._sightline_name
 
     def __getattr__(self, name: str) -> Any:

@@ -13,7 +13,7 @@ from ..errors import WatchError
 from .call import Call
 from .frame import JOINED_BYTES, Frame
 from .intervention import HeadGuided
-from .rows import by_mask, pick, shows_all, sight
+from .rows import by_mask, pick, shows_all, sight, sinks_of
 from .segments import Segments
 
 Rows = Literal["all"] | int | Tensor | None
@@ -187,8 +187,12 @@ class Reading:
             query = pick(query, frame.rows)
         elif self._last is not None and query.shape[2] > self._last:
             query = query[:, :, -self._last :]
-        sinks = call.options.get("s_aux")
-        alone = guide is not None or sinks is not None
+        sinks, bias = sinks_of(call.options), call.options.get("position_bias")
+        if sinks is not None and sinks.ndim == 4:
+            sinks = self._same_rows(frame, sinks)
+        if bias is not None:
+            bias = self._same_rows(frame, bias)[..., :seen]
+        alone = guide is not None or sinks is not None or bias is not None
         if alone and frame.queries:
             self._read(frame)
         frame.queries.append(query)
@@ -202,20 +206,30 @@ class Reading:
                     f"be measured. Set alpha to 0, or the tap's rows to 1 or None."
                 )
             strength = guide.strength(query.shape[0], query.device)
-            weights = self._read(frame, sinks, strength)
+            weights = self._read(frame, sinks, strength, bias)
             groups = query.shape[1] // value.shape[1]
             row = weights[0] @ value.repeat_interleave(groups, dim=1).float()
             guided, output = row[:, :, 0].to(call.output.dtype), call.output
             output[:, -1] = torch.where(strength.ne(0), guided, output[:, -1])
             self.intervened = True
         elif alone or len(frame.keys) >= frame.room:
-            self._read(frame, sinks)
+            self._read(frame, sinks, bias=bias)
+
+    def _same_rows(self, frame: Frame, values: Tensor) -> Tensor:
+        """The rows of interest of ``[batch or 1, heads, queries, any]``."""
+        if frame.rows is not None:
+            return pick(values.expand(len(frame.rows), -1, -1, -1), frame.rows)
+        return values if self._last is None else values[:, :, -self._last :]
 
     def _read(
-        self, frame: Frame, sinks: Tensor | None = None, guide: Tensor | None = None
+        self,
+        frame: Frame,
+        sinks: Tensor | None = None,
+        guide: Tensor | None = None,
+        bias: Tensor | None = None,
     ) -> Tensor:
         """Recompute the rows of the layers waiting in ``frame`` and keep what a step needs."""
-        weights = frame.weights(sinks, guide)
+        weights = frame.weights(sinks, guide, bias)
         if frame.slots:
             self._slots += frame.slots
             self._masses.add(frame.masses(weights))

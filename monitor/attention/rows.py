@@ -92,9 +92,17 @@ def by_mask(name: str, mask: object) -> bool:
 
 def shows_all(name: str, mask: object, options: dict[str, Any]) -> bool:
     """Whether a single row's sight is known from its mask alone, and is that of all heads."""
-    if name not in ("sdpa", "eager") or options.get("s_aux") is not None:
+    if name not in ("sdpa", "eager") or sinks_of(options) is not None:
+        return False
+    if options.get("position_bias") is not None:
         return False
     return mask is None or (isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[1] == 1)
+
+
+def sinks_of(options: dict[str, Any]) -> Tensor | None:
+    """What takes attention away from all keys, by either of the names models have for it."""
+    sinks = options.get("s_aux")
+    return options.get("sinks") if sinks is None else sinks
 
 
 def shown(mask: Tensor | None, keys: int, device: torch.device) -> Tensor:
@@ -135,11 +143,13 @@ def raw_scores(query: Tensor, key: Tensor, scaling: float | None, softcap: float
 def attention_weights(scores: Tensor, sinks: Tensor | None) -> Tensor:
     """Softmax over the keys of ``[..., heads, rows, keys]``.
 
-    Learned ``sinks`` ``[heads]`` take part of the mass, which is left out of the result.
+    ``sinks``, learned ``[heads]`` or made from the query ``[batch, heads, rows, 1]``, take part of
+    the mass, which is left out of the result.
     """
     if sinks is None:
         return torch.softmax(scores, dim=-1)
-    sink = sinks.to(scores).view(-1, 1, 1).expand(*scores.shape[:-1], 1)
+    sinks = sinks.to(scores)
+    sink = (sinks.view(-1, 1, 1) if sinks.ndim == 1 else sinks).expand(*scores.shape[:-1], 1)
     return torch.softmax(torch.cat([scores, sink], dim=-1), dim=-1)[..., :-1]
 
 

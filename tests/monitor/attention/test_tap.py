@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from sightline.detectors.evidence import IMAGE, SEGMENTS
+from sightline.monitor.attention.alias import Alias
 from sightline.monitor.attention.intervention import HeadGuided
 from sightline.monitor.attention.reading import Reading
 from sightline.monitor.attention.tap import AttentionTap, StepAttention
@@ -505,7 +506,7 @@ class TestLeaving:
         seen: list[str] = []
         with _tap(llava):
             view: Any = anatomy.attentions[0].config
-            assert view._attn_implementation != "sdpa"
+            assert type(view._attn_implementation) is Alias
             assert view.hidden_size == config.hidden_size
             other = threading.Thread(target=lambda: seen.append(view._attn_implementation))
             other.start()
