@@ -59,9 +59,9 @@ def show(found: Certified | NoPolicy, trial: Trial, artifact: Path, outcomes: Pa
     """The result for people, on stdout."""
     console = Console(highlight=False, soft_wrap=True)
     chosen = found.candidate.name if isinstance(found, Certified) else None
-    # Names of policies are long, and nobody reads them broken in a pipe.
-    width = console.width if console.is_terminal else max(console.width, 120)
-    console.print(_table(found.rows, chosen), width=width)
+    if not console.is_terminal:
+        console.width = max(console.width, 132)  # names are long, and a pipe has no edge
+    console.print(_table(found.rows, chosen))
     console.print()
     if trial.unreadable:
         console.print(
@@ -90,7 +90,7 @@ def _table(rows: tuple[Row, ...], chosen: str | None) -> Table:
         table.add_column(f"{name}\n" + (f"on {first.chosen.images:,}" if name == "left" else ""))
     for name in ("left", "recall", "p"):
         table.add_column(f"{name}\n" + (f"on {first.proven.images:,}" if name == "left" else ""))
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for column in table.columns[1:-1]:
         column.justify = "right"
         column.no_wrap = True

@@ -243,7 +243,8 @@ class _Race:
                 open_ = p <= 1 - promise.confidence
                 row = replace(row, p_value=p, certified=open_)
             rows.append(row)
-        return (*rows, *(self._row(index, why) for index, why in self._aside.items()))
+        aside = sorted(self._aside, key=self._careful)
+        return (*rows, *(self._row(index, self._aside[index]) for index in aside))
 
     def explain(self, promise: Promise, rows: tuple[Row, ...]) -> NoPolicy:
         """Why none was certified, and what would be."""
@@ -274,18 +275,13 @@ class _Race:
                 aside[index] = "passes"
         return aside
 
-    def _from_careful(self) -> list[int]:
-        def careful(index: int) -> tuple[float, ...]:
-            one = self._tallies[index][0]
-            return (
-                math.inf if math.isnan(one.left) else one.left,
-                -one.recall,
-                -one.f1,
-                one.passes,
-            )
+    def _careful(self, index: int) -> tuple[float, ...]:
+        one = self._tallies[index][0]
+        return (math.inf if math.isnan(one.left) else one.left, -one.recall, -one.f1, one.passes)
 
+    def _from_careful(self) -> list[int]:
         order: list[int] = []
-        for index in sorted(set(range(len(self._tallies))) - set(self._aside), key=careful):
+        for index in sorted(set(range(len(self._tallies))) - set(self._aside), key=self._careful):
             recall = self._tallies[index][0].recall
             if order and recall <= self._tallies[order[-1]][0].recall:
                 self._aside[index] = "outdone"

@@ -12,10 +12,14 @@ from sightline.calibration.fitting.fit import fit
 from sightline.calibration.reporting.account import Account, account
 from sightline.calibration.reporting.figures.figure import Figure, Missing
 from sightline.calibration.reporting.page import page
+from sightline.detectors.certificate import Certificate
 
 from ..tables import made_table
 from .test_scoring import other
 
+PROMISED = Certificate(
+    {"act": "stop", "threshold": 0.3}, "captions", 0.15, 0.9, 700, 0.131, 0.482, 0.741, 0.762
+)
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 
 
@@ -50,7 +54,8 @@ def found() -> Account:
     """A report on two small tables, by an artifact and two detectors."""
     table = made_table(150)
     made = fit(table, detector="heads-linear", target="recall=0.3").calibrated
-    return account(table, other(), ["svar", "prior"], calibrated=made, draws=20)
+    certified = made.with_certificate(PROMISED)
+    return account(table, other(), ["svar", "prior"], calibrated=certified, draws=20)
 
 
 def test_the_page_is_whole(found: Account) -> None:
@@ -85,6 +90,7 @@ def test_hostile_names_are_escaped(found: Account) -> None:
         artifact=HOSTILE,
         promise=HOSTILE,
         limits=(HOSTILE,),
+        certificate=replace(PROMISED, policy={HOSTILE: [HOSTILE]}),
         figures=(Missing("one", HOSTILE, HOSTILE), *found.figures[1:]),
     )
     seen = Seen(rendered(hostile))
@@ -101,6 +107,18 @@ def test_the_artifact_is_shown_as_it_is(found: Account) -> None:
     assert found.promise.startswith("With 90% confidence")
     assert found.promise in rendered(found)
     assert "the artifact&#x27;s own" in rendered(found) or "artifact's own" in rendered(found)
+
+
+def test_a_certified_policy_has_its_section(found: Account) -> None:
+    """What is promised, what was measured, and the policy's parameters; without one, nothing."""
+    text = rendered(found)
+    assert str(PROMISED) in text
+    for value in ("48.2%", "13.1%", "15%", "76.2%", "74.1%", "<dt>act</dt>"):
+        assert value in text
+    assert found.numbers()["certificate"]["level"] == 0.15
+    bare = rendered(replace(found, certificate=None))
+    assert "certified" not in bare
+    assert "#policy" not in bare
 
 
 def test_numbers_are_json(found: Account) -> None:
