@@ -200,8 +200,8 @@ def test_an_interrupt_says_how_to_go_on(
 def test_the_small_model_is_tried_for_real(artifact: Path, scenes: Path, tmp_path: Path) -> None:
     """From images to a policy that runs by its name; the same command again writes nothing anew."""
     out = tmp_path / "outcomes.jsonl"
-    arguments = ("--limit", "20", "--max-recall-loss", "1", "--confidence", "0.5")
-    arguments += ("--trials", str(out))
+    costs = ("--max-recall-loss", "1", "--confidence", "0.5")
+    arguments = ("--limit", "20", "--trials", str(out), *costs)
     one = POLICIES[:1]
     first = call(artifact, scenes, *arguments, left="captions=0.9", of=one)
     assert first.exit_code == 0, first.stderr
