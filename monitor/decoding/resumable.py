@@ -138,6 +138,11 @@ class ResumableGeneration:
         return self._ids.shape[1]
 
     @property
+    def sampled(self) -> bool:
+        """Whether tokens are drawn; if not, the highest score is picked."""
+        return bool(self._calls.config.do_sample)
+
+    @property
     def sequences(self) -> Tensor:
         """Int64 ``[rows, length]``: all completed steps, also after an exception."""
         return self._ids

@@ -246,7 +246,31 @@ class Redecoding:
         if self._cancelled.is_set():
             raise CancelledError("Generation was cancelled by its consumer.")
         self._pending = self._meter.measure()
-        return scores if self._blind is None else self._contrasted(self._blind, ids, scores)
+        if self._blind is not None:
+            scores = self._contrasted(self._blind, ids, scores)
+        return scores if self._generation.sampled else self._going_on(ids.shape[1], scores)
+
+    def _going_on(self, place: int, scores: Tensor) -> Tensor:
+        """The scores without the end tokens in the rows that are asked for more.
+
+        What will be picked is known: to pause, take it back and compute its pass again is saved.
+        """
+        index = place - self._generation.prompt_length
+        asked = [at for at, row in enumerate(self._rows) if row.may_go_on(index)]
+        if not asked or (self.options.limit is not None and index + 1 >= self.options.limit):
+            return scores
+        assert self._pending is not None
+        for at, token in zip(asked, scores[asked].argmax(dim=1).tolist(), strict=True):
+            if token not in self.options.eos or token in self._forbidden(at, place):
+                continue
+            without = scores.clone()
+            without[at, sorted(self.options.eos)] = -torch.inf
+            measured = self._meter.collect(self._pending, torch.full((len(scores),), token))
+            if without[at].max() == -torch.inf or not measured.finite(at):
+                continue
+            if self._rows[at].ends(token, measured.evidence(at)):
+                scores = without
+        return scores
 
     def _contrasted(self, blind: BlindBranch, ids: Tensor, scores: Tensor) -> Tensor:
         """The scores, with a contrast in the rows that are written again under one."""
@@ -288,7 +312,7 @@ class Redecoding:
             if not row.draft.ended and index >= len(row.draft.tokens)
         ]
         if not fresh:
-            return False
+            return any(row.alert is not None for row in self._rows)
         ids = step.tokens.cpu()
         measured = self._meter.collect(pending, ids)
         if self._first_token is None:

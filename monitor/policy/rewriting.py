@@ -13,14 +13,14 @@ from typing import Final, Literal
 
 from ...detectors.evidence import Evidence
 from ..decoding.forcing import Ban
-from ..events import Action, Event, Mention, Verdict, Word
+from ..events import Action, Event, Mention, Token, Verdict, Word
 from .deliberation import Deliberation, Failed, Outcome, Redo, Settle, collapsed
 from .draft import Draft
 from .episode import Episode, Flagged
 from .floor import floor
 from .policy import Policy
 from .release import Release
-from .spans import span_start
+from .spans import SENTENCE_ENDS, span_start
 
 Alert = Literal["flagged", "passed", "more", "over"] | Failed
 """Why a caption needs attention: something is ``flagged``; the span that is written again is
@@ -154,6 +154,25 @@ class Rewriting:
                 self.alert = "over" if over else None
             elif end == "eos" and self._more and last and draft.sentences.latest == last:
                 self.alert = "more"
+
+    def may_go_on(self, token: int) -> bool:
+        """Whether more may be asked for, should the caption be about to end at a token."""
+        draft = self.draft
+        if not self._more or self._episode is not None or self._last is not None or draft.ended:
+            return False
+        if not token or token != len(draft.tokens):
+            return False
+        latest = draft.log[-1][0]
+        return isinstance(latest, Token) and latest.text[-1:] in SENTENCE_ENDS
+
+    def ends(self, token: int, evidence: Evidence) -> bool:
+        """Take in an end token that is about to be picked; whether it must not be."""
+        self.read(token, evidence, end="eos")
+        if self.alert != "more":
+            return False
+        self.alert = None
+        self._go_on()
+        return True
 
     def _note_flags(self, events: Sequence[Event]) -> None:
         draft = self.draft

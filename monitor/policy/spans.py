@@ -11,6 +11,8 @@ from .policy import BackTo
 
 _ENDS: Final = frozenset(".!?…")
 _CLOSES: Final = frozenset("\"'”’)]}»")
+SENTENCE_ENDS: Final = _ENDS | _CLOSES
+"""Characters that a sentence may end with."""
 _CLAUSES: Final = frozenset(
     {",", ";", ":", "-", "–", "—", "and", "but", "or", "while", "with", "which", "that", "who"}
     | {"where", "as", "because", "though", "although", "whose", "when"}
