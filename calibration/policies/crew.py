@@ -19,7 +19,7 @@ class WorkerError(RuntimeError):
 
 
 class Crew(Generic[Task, Result]):
-    """Several processes, one thread each, that do tasks as they become free.
+    """Several processes that do tasks as they become free.
 
     Used as a context manager, which ends them.
 
@@ -90,9 +90,6 @@ class Crew(Generic[Task, Result]):
 
 def _serve(there: Connection, make: Callable[[], Callable[[Any], Any]]) -> None:
     """Do tasks until nobody gives any more."""
-    import torch
-
-    torch.set_num_threads(1)
     try:
         work = make()
     except Exception:

@@ -197,6 +197,8 @@ class Frontier(Figure):
             if abs(point.recall.value - recall) <= _NEAR
         ]
         low, high = min([recall, *near]), max([recall, *near])
+        if not (np.isfinite(low) and np.isfinite(chair_i)):
+            return (0.0, 1.0), (0.0, 1.0)
         return (low - 0.005, high + 0.01), (0.0, max(1.08 * chair_i, 0.01))
 
     def svg(self) -> bytes:

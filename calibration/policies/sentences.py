@@ -25,5 +25,5 @@ def sentence_starts(text: str) -> tuple[int, ...]:
 def sentence_texts(text: str) -> tuple[str, ...]:
     """The sentences of a caption, with the white space that follows each."""
     starts = sentence_starts(text)
-    ends = (*starts[1:], len(text))
+    ends = (*starts[1:], len(text))[: len(starts)]
     return tuple(text[start:end] for start, end in zip(starts, ends, strict=True))

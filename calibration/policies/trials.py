@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+
 from ...monitor.errors import ImageError
 from ...monitor.models.identity import identity
 from ...monitor.session import Monitor
@@ -170,6 +172,8 @@ def _hands(
 
 
 def _scribe(load: Callable[[], Monitor], asked: Asked) -> Scribe:
+    """What a worker process does tasks with, on one thread."""
+    torch.set_num_threads(1)
     return Scribe(load(), asked, {})
 
 

@@ -22,6 +22,10 @@ END: Final = "<!-- sightline: end of policies -->"
 _WIDE: Final = 170
 
 
+Writing = Callable[[float], str]
+"""How a figure is written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of figures.
@@ -36,7 +40,7 @@ class Column:
 
     title: str
     of: Callable[[WayRow], Estimate | None]
-    written: Callable[[float], str]
+    written: Writing
     narrow: bool = False
     interval: bool = True
 
