@@ -124,5 +124,8 @@ def _policies() -> tuple[Policy, ...]:
         replace(_GUIDED, tries=(Intervention(alpha=1.0),)),
         _GUIDED,
         replace(_GUIDED, tries=(Intervention(alpha=2.0, avoid=True),)),
+        replace(_GUIDED, tries=(Intervention(contrast=1.0),)),
         replace(_GUIDED, otherwise="drop"),
+        replace(_STOP, release="sentence"),
+        replace(_GUIDED, release="sentence"),
     )

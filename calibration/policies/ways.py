@@ -178,6 +178,8 @@ def in_words(policy: Policy) -> str:
             parts.append(f"{policy.max_tries} {'try' if policy.max_tries == 1 else 'tries'}")
         if policy.otherwise != "stop":
             parts.append(f"else {policy.otherwise}")
+    if policy.release != Policy().release:
+        parts.append(f"released by the {policy.release}")
     if policy.threshold is not None:
         parts.append(f"threshold {policy.threshold:g}")
     if policy.more:
