@@ -180,8 +180,9 @@ class StepMeter:
         if passes != 1 or logits is None:
             raise WatchError(
                 f"Each token must come from exactly one forward pass of the watched model in this "
-                f"thread, but there were {passes}. Assisted decoding, guidance and chunked prefill "
-                f"cannot be watched, nor models whose generate() calls an inner model's."
+                f"thread, but there were {passes}. Guidance and chunked prefill cannot be watched, "
+                f"nor models whose generate() calls an inner model's; assisted decoding must be "
+                f"announced: monitor.watch(inputs, assistant_model=...)."
             )
         log_probs = logits.float().log_softmax(dim=-1)
         # A token that cannot come adds nothing; 0 times minus infinity would be no number.

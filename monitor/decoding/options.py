@@ -155,7 +155,10 @@ def _mode(
     if assistant is None:
         name, value = "prompt_lookup_num_tokens", lookup
     if "assisted" not in modes:
-        why = "several tokens of assisted decoding come from one pass, and cannot be taken back"
+        why = (
+            "several tokens of assisted and prompt-lookup decoding come from one pass, and cannot "
+            "be taken back"
+        )
         raise _unsupported(name, value, why)
     if assistant is model:
         why = "what the watched model drafts cannot be told from what it verifies"
