@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import Cache, DynamicCache, GenerationConfig, PreTrainedModel, StaticCache
 from transformers.cache_utils import (
     DummyLayer,
+    DynamicIndexedLayer,
     DynamicLayer,
     DynamicSlidingWindowLayer,
     StaticLayer,
@@ -27,7 +28,14 @@ _GROWING: Final = frozenset({None, "dynamic", "offloaded"})
 _STATIC: Final = frozenset({"static", "offloaded_static"})
 # Exactly these: a quantized layer, for one, calls itself croppable because it inherits from one.
 _KNOWN: Final = frozenset(
-    {DummyLayer, DynamicLayer, DynamicSlidingWindowLayer, StaticLayer, StaticSlidingWindowLayer}
+    {
+        DummyLayer,
+        DynamicIndexedLayer,
+        DynamicLayer,
+        DynamicSlidingWindowLayer,
+        StaticLayer,
+        StaticSlidingWindowLayer,
+    }
 )
 _REMEDY: Final = "Decode without re-decoding, or leave cache_implementation out."
 
@@ -162,6 +170,11 @@ def _crop_dynamic(layer: Any, length: int, *, first: int) -> None:
     layer.values = layer.values[..., :kept, :]
     if isinstance(layer, DynamicSlidingWindowLayer):
         layer.cumulative_length = length
+    if isinstance(layer, DynamicIndexedLayer):
+        if layer.indexer_keys is not None:
+            layer.indexer_keys = layer.indexer_keys[:, :kept]
+        if layer.indexer_position_ids is not None:
+            layer.indexer_position_ids = layer.indexer_position_ids[..., :kept]
 
 
 def _crop_static(layer: Any, length: int) -> None:
