@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .blockmask import BlockMask
+from .blockmask import visible as visible_in
+
 MASKED = torch.finfo(torch.float32).min / 2  # finite, so that a row without any key stays finite
 
 
@@ -45,7 +48,8 @@ def sight(
         query: ``[batch, heads, queries, dim]``.
         key: ``[batch, kv heads, keys, dim]``.
         mask: what the module was given: nothing, a dense mask ``[batch, heads or 1, queries,
-            keys]`` (bool or additive), or what only the implementation itself understands.
+            keys]`` (bool or additive), FlexAttention's, a padding mask ``[batch, keys]``, or what
+            only the implementation itself understands.
         options: the keyword arguments of the call.
         start: position in the sequence of the first query.
         segments: ``[batch, keys, segments]``, all 0 on padding.
@@ -54,6 +58,11 @@ def sight(
     length, keys = query.shape[2], key.shape[2]
     if isinstance(mask, Tensor) and mask.ndim == 4:
         return Sight(keys, _per_head(_dense_bias(mask, keys, rows), query, key))
+    if isinstance(mask, BlockMask):
+        seen = visible_in(mask, rows, queries=length, keys=keys)
+        return Sight(keys, _per_head(_additive(seen), query, key))
+    if mask is None and name == "flex_attention":
+        return Sight(keys, None)  # it masks nothing by itself
     causal = _is_causal(module, options) and length > 1
     if mask is None and name in ("sdpa", "eager"):
         # Without a mask, SDPA aligns causality with the first key; eager has none at all.
@@ -63,8 +72,8 @@ def sight(
             return Sight(min(keys, length), None)
         visible = torch.arange(keys, device=key.device) <= rows.unsqueeze(-1)
         return Sight(keys, _per_head(_additive(visible.unsqueeze(1)), query, key))
-    # FlashAttention and FlexAttention keep their own account of causality, padding and windows,
-    # aligned with the last key.
+    # FlashAttention keeps its own account of causality, padding and windows, aligned with the last
+    # key.
     total = start + length
     offset = max(total - keys, 0)
     position = torch.arange(keys, device=key.device) + offset
@@ -76,6 +85,9 @@ def sight(
     window = options.get("sliding_window")
     if window is not None:
         visible = visible & (position > row - window)
+    part = _packed(query, key, mask, options)
+    if part is not None:
+        visible = visible & (part == part[row - start])
     if isinstance(mask, Tensor) and mask.ndim == 2:
         # A static cache has room for more keys than the mask knows of.
         known = nn.functional.pad(mask[:, -keys:].bool(), (0, max(keys - mask.shape[1], 0)))
@@ -83,11 +95,29 @@ def sight(
     return Sight(keys, _per_head(_additive(visible.unsqueeze(1)), query, key))
 
 
+def _packed(query: Tensor, key: Tensor, mask: object, options: dict[str, Any]) -> Tensor | None:
+    """Which of several sequences packed into one row each key belongs to, int64 ``[keys]``.
+
+    FlashAttention is told by their cumulative lengths, or by positions that begin anew at 0.
+    """
+    length, keys = query.shape[2], key.shape[2]
+    if mask is not None or query.shape[0] != 1 or length == 1 or length != keys:
+        return None
+    ends = options.get("cu_seq_lens_k")
+    if ends is not None:
+        places = torch.arange(keys, device=key.device)
+        return torch.bucketize(places, ends[1:].to(places), right=True)
+    positions = options.get("position_ids")
+    if isinstance(positions, Tensor) and positions.shape == (1, length):
+        return (positions[0] == 0).cumsum(0)
+    return None
+
+
 def by_mask(name: str, mask: object) -> bool:
-    """Whether what rows see is known from a dense mask, or from there being none."""
+    """Whether what rows see is known from the mask, or from there being none."""
     if mask is None:
-        return name in ("sdpa", "eager")
-    return isinstance(mask, Tensor) and mask.ndim == 4
+        return name in ("sdpa", "eager", "flex_attention")
+    return isinstance(mask, BlockMask) or (isinstance(mask, Tensor) and mask.ndim == 4)
 
 
 def shows_all(name: str, mask: object, options: dict[str, Any]) -> bool:

@@ -260,6 +260,11 @@ class AttentionTap:
         module = self._numbers.get(number)
         if module is None:
             return
+        if name == "flex_attention":
+            raise WatchError(
+                "FlexAttention's mask is a function, which a compiled graph takes in and does not "
+                "tell. Watch with attn_implementation='sdpa', or pass disable_compile=True."
+            )
         if module is self._modules[0]:
             self._cached = self._length_of(self._known)
         call = Call(name, module, query, key, value, mask, options, output, fleeting=True)
