@@ -289,6 +289,9 @@ class Monitor:
                 those that cannot be watched are refused here, before decoding. Left out, a caption
                 that did not end by itself counts as cut by the length limit.
 
+        Returns:
+            a :class:`.Watch`; of beam search a :class:`.BeamWatch`, whose reports come at the end.
+
         Raises:
             InputError: no ``input_ids``, a prompt without an image token, or one that is longer
                 than the model's context.
@@ -525,7 +528,9 @@ class Monitor:
             known=call.options,
             policy=policy,
             headers=call.headers,
-            caption=partial(self._caption, calibration=judge.calibration),
+            caption=partial(
+                self._caption, calibration=judge.calibration, together=on_event is None
+            ),
             full_stop=self._full_stop(),
             on_nonfinite=self.on_nonfinite,
             on_event=on_event,
@@ -625,6 +630,7 @@ class Monitor:
         *,
         judged: bool = True,
         known: Mapping[int, Verdict] = MappingProxyType({}),
+        together: bool = False,
     ) -> Caption:
         return Caption(
             row=row,
@@ -634,6 +640,7 @@ class Monitor:
             layers=self.layers,
             calibration=calibration if judged else None,
             known=known,
+            together=together,
         )
 
 
