@@ -78,10 +78,7 @@ class BlockMeter(StepMeter):
         Raises:
             WatchError: not exactly one forward pass with logits happened since the last call.
         """
-        distribution = self.distribution()
-        step = self._tap.take()
-        masses = step.masses[0].permute(2, 0, 1, 3)
-        return PendingStep(replace(step, masses=masses, patches=None), distribution, None)
+        return _row_by_row(self._tap, self.distribution())
 
     def accept(self, step: PendingStep, tokens: Tensor) -> tuple[Measurement, ...]:
         """Bring the rows of the accepted tokens to the host, in one transfer.
@@ -127,3 +124,51 @@ class BlockMeter(StepMeter):
         if isinstance(logits, Tensor):
             # generate writes the processed scores into its view of the very same tensor.
             self._logits = logits.detach()[0, -self._rows :].clone()
+
+
+class SpanMeter(StepMeter):
+    """Reads a pass over several tokens of one sequence, each of its rows as a step.
+
+    Args:
+        model: the model that ``generate`` is called on.
+        tap: an open tap on the same model, for one sequence; measures one row again afterwards.
+        rows: how many rows, from the last.
+    """
+
+    def __init__(self, model: nn.Module, tap: AttentionTap, *, rows: int) -> None:
+        super().__init__(model, tap)
+        self._rows = rows
+
+    def __enter__(self) -> SpanMeter:
+        super().__enter__()
+        self._tap.rows = self._rows
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._tap.rows = None
+        super().__exit__(kind, error, trace)
+
+    def measure(self) -> PendingStep:
+        """What the latest pass shows, each of its rows as a row of a batch of its own.
+
+        Raises:
+            WatchError: not exactly one forward pass with logits happened since the last call.
+        """
+        return _row_by_row(self._tap, self.distribution())
+
+    def _after_pass(self, model: nn.Module, args: Any, output: Any) -> None:
+        super()._after_pass(model, args, output)
+        logits = getattr(output, "logits", None)
+        if threading.get_ident() == self._thread and isinstance(logits, Tensor):
+            self._logits = logits.detach()[0, -self._rows :]
+
+
+def _row_by_row(tap: AttentionTap, distribution: Distribution) -> PendingStep:
+    step = tap.take()
+    masses = step.masses[0].permute(2, 0, 1, 3)
+    return PendingStep(replace(step, masses=masses, patches=None), distribution, None)

@@ -8,6 +8,7 @@ has the tokens, logits and scores of a plain call, bit for bit.
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -294,11 +295,12 @@ class ResumableGeneration:
     # --- one call of generate -------------------------------------------------------------------
 
     def _generate(self) -> GenerateDecoderOnlyOutput:
-        length = self.length
+        length, read = self.length, 1
         if self._cache is not None:
             cached = min(self._unread, length) - 1
             self._cache.crop(cached)
-            self._cache.prepare(length - cached)
+            read = length - cached
+            self._cache.prepare(read)
         self._forcing.replaced.clear()
         self._forcing.fill = None
         ended = self.ended
@@ -312,6 +314,8 @@ class ResumableGeneration:
         self._draws.enter(length)
         cache = None if self._cache is None else self._cache.cache
         arguments = self._calls.arguments(self._ids, cache)
+        if read > 1 and "logits_to_keep" in inspect.signature(self._model.forward).parameters:
+            arguments["logits_to_keep"] = read  # who reads a span anew may want all it predicts
         model: Any = self._model
         with self._first_pass():
             output: GenerateDecoderOnlyOutput = model.generate(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedModel
 
+from ..attention.blocks import SpanMeter
 from ..attention.lens import Lens
 from ..attention.measurement import PendingStep, StepMeter
 from ..attention.tap import AttentionTap
@@ -109,6 +110,7 @@ class Redecoding:
         ]
         self._eos = min(known.eos, default=0)
         self._alpha: list[float] = []
+        self._span: list[int] = []  # what the coming pass reads in one go
         self._pending: PendingStep | None = None
         self._stack = ExitStack()
         self._cancelled = threading.Event()
@@ -305,6 +307,8 @@ class Redecoding:
         if self._pending is None:
             raise WatchError("A token came without a forward pass of the watched model.")
         pending, self._pending = self._pending, None
+        if self._span:
+            return self._read_span(pending, step)
         index = step.position - self._generation.prompt_length
         fresh = [
             (place, row)
@@ -321,15 +325,32 @@ class Redecoding:
         for place, row in fresh:
             if not measured.finite(place) and self._on_nonfinite == "raise":
                 raise NonFiniteError(row=place, step=index)
-            token = tokens[place]
-            end: Literal["eos", "length", "stopped"] | None = None
-            if ended[place]:
-                limit = self.options.limit
-                cut = limit is not None and index + 1 >= limit
-                end = "eos" if token in self.options.eos else "length" if cut else "stopped"
-            row.read(token, measured.evidence(place), end=end)
+            end = self._end(tokens[place], index) if ended[place] else None
+            row.read(tokens[place], measured.evidence(place), end=end)
             row.show()
         return any(row.alert is not None for row in self._rows)
+
+    def _end(self, token: int, index: int) -> Literal["eos", "length", "stopped"]:
+        """Why a row ended with a token."""
+        limit = self.options.limit
+        cut = limit is not None and index + 1 >= limit
+        return "eos" if token in self.options.eos else "length" if cut else "stopped"
+
+    def _read_span(self, pending: PendingStep, step: Step) -> bool:
+        """Read the tokens of a span that one pass predicted, up to one that needs attention."""
+        (row,), span = self._rows, self._span
+        measured = self._meter.collect(pending, torch.tensor(span))
+        self._fresh_meter()
+        for place, token in enumerate(span):
+            index = len(row.draft.tokens)
+            if not measured.finite(place) and self._on_nonfinite == "raise":
+                raise NonFiniteError(row=0, step=index)
+            last = place == len(span) - 1 and bool(step.ended[0])
+            end = self._end(token, index) if last else None
+            row.read(token, measured.evidence(place), end=end)
+            if row.alert is not None:
+                break
+        return True
 
     # --- back and forth -------------------------------------------------------------------------
 
@@ -337,6 +358,16 @@ class Redecoding:
         """Take the generation back as far as any row needs it; what is known already is forced."""
         generation, prompt = self._generation, self._generation.prompt_length
         back = min([generation.length, *(prompt + tokens for tokens in cuts)])
+        span = self._to_verify(back)
+        if span:
+            # In one pass: the last token is said again, the ones before are only read.
+            generation.rollback(back + len(span) - 1)
+            generation.reread(back)
+            self._meter.__exit__(None, None, None)
+            self._meter = SpanMeter(self._model, self._tap, rows=len(span))
+            self._meter.__enter__()
+            self._span = span
+            return torch.tensor([span[-1:]], device=generation.sequences.device)
         generation.rollback(back)
         scripts = [row.script[back - prompt :] for row in self._rows]
         longest = max(map(len, scripts))
@@ -344,6 +375,24 @@ class Redecoding:
             return None
         filled = [[*script, *[-1] * (longest - len(script))] for script in scripts]
         return torch.tensor(filled, dtype=torch.int64, device=generation.sequences.device)
+
+    def _to_verify(self, back: int) -> list[int]:
+        """The span to be judged without the intervention, where one pass may do that.
+
+        A pass over several tokens differs from single steps in the last bits. So it is taken only
+        where no other row must stay as it is, nobody asked for scores or logits, no pass runs
+        compiled for one token, and the span does not begin the caption: the prompt is read whole.
+        """
+        (row, *others), prompt = self._rows, self._generation.prompt_length
+        known = len(row.draft.tokens)
+        cache = str(self.options.settings.get("cache_implementation"))
+        plain = not self.options.returns_dict and "static" not in cache
+        alone = not others and self._lens is None and plain
+        if not alone or row.draft.ended or not known or back != prompt + known:
+            return []
+        span = row.script[known:]
+        fits = len(span) > 1 and back + len(span) <= self._generation.length
+        return span if fits else []
 
     def _guide(self, ids: Tensor) -> None:
         """Set the strength of Eq. 4 for the pass that predicts the next token of each row."""
@@ -370,7 +419,7 @@ class Redecoding:
         self._meter.__exit__(None, None, None)
         self._meter = StepMeter(self._model, self._tap, self._lens)
         self._meter.__enter__()
-        self._pending = None
+        self._pending, self._span = None, []
 
 
 class _Reader(LogitsProcessor):

@@ -186,7 +186,9 @@ def test_an_accepted_span_passes_on_a_clean_pass() -> None:
     clean = small().generate(**inputs(row), max_new_tokens=LIMIT, logits_processor=[forced])
     assert clean.texts == (report.text,)
     for ours, theirs in zip(report.tokens, clean.reports[0].tokens, strict=True):
-        assert ours == theirs
+        assert ours.id == theirs.id
+        assert ours.log_prob == pytest.approx(theirs.log_prob, abs=1e-5)  # read in one pass
+        assert ours.svar == pytest.approx(theirs.svar, abs=1e-5)
 
 
 class _Says(LogitsProcessor):
