@@ -52,6 +52,7 @@ class Against:
         rep_2: difference.
         passes: forward passes, greedy's being 1.
         time: median over images of the seconds, greedy's on the same image being 1.
+        total_time: seconds of all images together, greedy's being 1.
         time_quartiles: between which the ratio lies for half of the images.
         same: share of captions that are greedy's, letter by letter.
     """
@@ -62,6 +63,7 @@ class Against:
     rep_2: Estimate
     passes: Estimate
     time: Estimate
+    total_time: Estimate
     time_quartiles: tuple[float, float]
     same: Estimate
 
@@ -199,6 +201,7 @@ def _against(outcomes: Sequence[Outcome], greedy: Sequence[Outcome]) -> Against:
         rep_2=difference(again[:, 0], again[:, 1], base_again[:, 0], base_again[:, 1]),
         passes=ratio([each.passes for each in outcomes], [each.passes for each in greedy]),
         time=_median(times),
+        total_time=ratio([each.seconds for each in outcomes], [each.seconds for each in greedy]),
         time_quartiles=(float(low), float(high)),
         same=_mean(
             [mine.text == theirs.text for mine, theirs in zip(outcomes, greedy, strict=True)]

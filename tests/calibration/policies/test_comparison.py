@@ -32,6 +32,7 @@ def test_figures_are_those_of_the_captions() -> None:
     assert against.rep_2.value == pytest.approx(2 / 7 - 4 / 10)
     assert against.passes.value == pytest.approx(18 / 16)
     assert against.time.value == 1.0
+    assert against.total_time.value == pytest.approx(5.5 / 6)
     assert against.same.value == 1.0
     assert stop.extra.value == pytest.approx(0.5)
     assert stop.acted.value == 0.25
