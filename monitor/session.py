@@ -528,9 +528,7 @@ class Monitor:
             known=call.options,
             policy=policy,
             headers=call.headers,
-            caption=partial(
-                self._caption, calibration=judge.calibration, together=on_event is None
-            ),
+            caption=partial(self._caption, calibration=judge.calibration),
             full_stop=self._full_stop(),
             on_nonfinite=self.on_nonfinite,
             on_event=on_event,
@@ -630,7 +628,6 @@ class Monitor:
         *,
         judged: bool = True,
         known: Mapping[int, Verdict] = MappingProxyType({}),
-        together: bool = False,
     ) -> Caption:
         return Caption(
             row=row,
@@ -640,7 +637,6 @@ class Monitor:
             layers=self.layers,
             calibration=calibration if judged else None,
             known=known,
-            together=together,
         )
 
 
