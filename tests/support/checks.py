@@ -163,22 +163,16 @@ def compiled(name: str) -> Answer:
     traced: Any = CompileConfig(backend="eager", mode=cast(Any, None))
     traced._compile_all_devices = True
     run: dict[str, Any] = {"cache_implementation": "static", "compile_config": traced}
-    counts = []
-    for watch in (False, True):
-        torch._dynamo.reset()
-        counters.clear()
-        if watch:
-            watched, steps = _tapped(family, **run)
-        else:
-            plain = _plain(family, **run)
-        counts.append((counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())))
-    torch._dynamo.reset()
-    if not counts[0][0]:
+    with _traced() as before:
+        plain = _plain(family, **run)
+    with _traced() as after:
+        watched, steps = _tapped(family, **run)
+    if not before.graphs:
         return Answer(False, "transformers: the family is not compiled")
     if not _same(plain, watched):
         return Answer(False, "compiled decoding differs")
-    if counts[1][1] > counts[0][1]:
-        return Answer(False, f"{counts[1][1] - counts[0][1]} graph breaks more when watched")
+    if after.breaks > before.breaks:
+        return Answer(False, f"{after.breaks - before.breaks} graph breaks more when watched")
     again, uncompiled = _tapped(family, cache_implementation="static", disable_compile=True)
     if torch.equal(again.sequences, watched.sequences):
         worst = max(
@@ -239,6 +233,27 @@ def _tapped(family: Family, **options: Any) -> tuple[Any, list[StepAttention]]:
             return scores
 
         return _plain(family, logits_processor=[take], **options), steps
+
+
+@dataclass(slots=True)
+class _Trace:
+    """What ``torch.compile`` made of a run."""
+
+    graphs: int = 0
+    breaks: int = 0
+
+
+@contextmanager
+def _traced() -> Iterator[_Trace]:
+    trace = _Trace()
+    torch._dynamo.reset()
+    counters.clear()
+    try:
+        yield trace
+        trace.graphs = counters["stats"]["unique_graphs"]
+        trace.breaks = sum(counters["graph_break"].values())
+    finally:
+        torch._dynamo.reset()
 
 
 @contextmanager

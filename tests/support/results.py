@@ -21,6 +21,7 @@ NOT_BUILT: Final = {
     "pi0": "writes a robot's actions, not text",
 }
 """Families of the mapping that are not measured, and why."""
+NOT_MEASURED: Final = "not measured"
 
 Row = dict[str, Answer]
 
@@ -69,20 +70,19 @@ class Results:
         for name in watched:
             cells = [self._cell(name, column, reasons) for column in COLUMNS]
             table.append(f"| {_names(name)} | {' | '.join(cells)} |")
-        counts = ", ".join(
-            f"{column} {sum(bool(self._answer(name, column).works) for name in watched)}"
-            for column in list(COLUMNS)[1:]
-        )
+        counts = ", ".join(self._count(column, watched) for column in list(COLUMNS)[1:])
         known = len(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
         lines = [
             START,
             f"Of {len(self.rows)} image-text-to-text families of transformers "
             f"{self.versions['transformers']}, {len(watched)} are watched and {len(refused)} are "
-            f"refused with the reason. Of those watched: {counts}.",
+            f"refused with the reason. Of those watched, as far as measured: {counts}.",
             "",
             f"<details><summary>All {len(self.rows)} families</summary>",
             "",
             *table,
+            "",
+            f"–: {NOT_MEASURED}.",
             "",
             *(f"{number}. {reason}" for number, reason in enumerate(reasons, 1)),
             "",
@@ -90,22 +90,27 @@ class Results:
             "",
             *(f"- {_names(name)}: {self._refusal(name)}" for name in refused),
             "",
-            "Not measured: "
-            + "; ".join(f"`{name}` {why}" for name, why in NOT_BUILT.items())
-            + f". {known} names in all.",
+            f"Of the {known} names that transformers knows some are of one class, and these are "
+            "left out: " + "; ".join(f"`{name}` {why}" for name, why in NOT_BUILT.items()) + ".",
             "",
             "</details>",
             END,
         ]
         return "\n".join(lines)
 
+    def _count(self, column: str, names: list[str]) -> str:
+        answers = [self._answer(name, column).works for name in names]
+        measured = [answer for answer in answers if answer is not None]
+        return f"{column} {sum(measured)} of {len(measured)}"
+
     def _answer(self, name: str, column: str) -> Answer:
-        return self.rows[name].get(column, Answer(None, "not measured"))
+        return self.rows[name].get(column, Answer(None, NOT_MEASURED))
 
     def _cell(self, name: str, column: str, reasons: list[str]) -> str:
         answer = self._answer(name, column)
-        word = {True: "yes", False: "no", None: "?"}[answer.works]
-        texts = [self._plainly(name, answer.reason)] if answer.reason else []
+        word = {True: "yes", False: "no", None: "–"}[answer.works]
+        said = answer.reason and answer.reason != NOT_MEASURED
+        texts = [self._plainly(name, answer.reason)] if said else []
         if column == "observed" and self.notes.get(name):
             texts.append(f"Measured {self.notes[name]}.")
         marks = []
@@ -125,7 +130,7 @@ class Results:
         text = text.partition("A monitor takes what you pass")[0]
         text = re.sub(r"\blayer \d+ keeps", "a layer keeps", text).replace("|", "\\|")
         text = " ".join(text.split())
-        text = text if len(text) < 400 else text[:397] + "..."
+        text = text if len(text) < 300 else text[:297] + "..."
         return text[:1].upper() + text[1:]
 
 

@@ -1,6 +1,6 @@
 """Measure which families can be watched, and write the table into README.
 
-python -m tests.support.table --update README.md            # everything: half an hour
+python -m tests.support.table --update README.md            # everything: an hour
 python -m tests.support.table --only llava --only gemma4    # measured again, merged
 python -m tests.support.table --columns compiled --workers 1
 python -m tests.support.table --render --update README.md   # no measurement
@@ -22,7 +22,7 @@ from rich.progress import Progress
 
 from .checks import COLUMNS, Answer, ask
 from .family import BUILDERS, build
-from .results import RESULTS, Results, replaced
+from .results import NOT_MEASURED, RESULTS, Results, replaced
 
 
 @click.command(help=(__doc__ or "").replace("\n\n    ", "\n\n\b\n    "))
@@ -71,7 +71,8 @@ def _measure(
         for job in as_completed(jobs):
             name = jobs[job]
             architecture, note, row = job.result()
-            results.rows.setdefault(name, {}).update(row)
+            kept = results.rows.setdefault(name, dict.fromkeys(COLUMNS, Answer(None, NOT_MEASURED)))
+            kept.update(row)
             results.architectures[name] = architecture
             results.notes[name] = note
             results.save(out)
@@ -82,7 +83,11 @@ def _measure(
 
 def _family(name: str, columns: tuple[str, ...], limit: int) -> tuple[str, str, dict[str, Answer]]:
     family = build(name, rows=1)
-    row = {column: _limited(column, name, limit) for column in columns}
+    first = _limited("observed", name, limit)
+    if first.reason.startswith("refused"):
+        row = dict.fromkeys(COLUMNS, first)
+    else:
+        row = {column: _limited(column, name, limit) for column in columns}
     return type(family.model).__name__, family.note, row
 
 

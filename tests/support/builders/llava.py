@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import MethodType
+from typing import Any
 
 import torch
 import transformers
@@ -289,7 +290,8 @@ def janus(rows: int) -> Parts:
         image_token_id=IMAGE,
     )
     # Its own generate drops logits processors; for text it calls this one.
-    model.generate = MethodType(transformers.GenerationMixin.generate, model)
+    mixin: Any = transformers.GenerationMixin
+    model.generate = MethodType(mixin.generate, model)
     note = "with `model.generate = MethodType(GenerationMixin.generate, model)`"
     return Parts(model, 16, pictures(rows, 3, 24, 24), note=note)
 
