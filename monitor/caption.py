@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
 from ..detectors.evidence import Evidence
 from ..detectors.svar import LayerRange
-from ..detectors.verdict import Calibration
+from ..detectors.verdict import Calibration, Judgement
 from .events import End, Event, Mention, Token, Verdict, Word
 from .language.nouns import NounSpotter
 from .language.words import TokenStream, WordSplitter
@@ -31,6 +31,8 @@ class Caption:
             mention's first; where the caption ends before, it judges with what is known.
         known: verdicts by mention that need not be asked for again, because the tokens that led
             to them are the same.
+        together: judge mentions that cannot be flagged only with the next that can, or at the end:
+            for who waits for flags alone.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Caption:
         layers: LayerRange,
         calibration: Calibration | None = None,
         known: Mapping[int, Verdict] = MappingProxyType({}),
+        together: bool = False,
     ) -> None:
         self.row = row
         self.ended = False
@@ -52,6 +55,7 @@ class Caption:
         self._layers = layers
         self._calibration = calibration
         self._known = known
+        self._together = together
         self._observer = MentionObserver()
         self._waiting: deque[Mention] = deque()
         self._tokens = 0
@@ -75,10 +79,12 @@ class Caption:
         """
         objects = self._calibration is not None and self._calibration.scope == "objects"
         word = self._nouns.undecided(objects=objects)
-        if not self._waiting:
-            return None if word is None else word.first_token
-        waits = self._waiting[0].first_token
-        return waits if word is None else min(waits, word.first_token)
+        waits = [mention for mention in self._waiting if self._flaggable(mention)][:1]
+        return min((one.first_token for one in (word, *waits) if one is not None), default=None)
+
+    def overdue(self) -> tuple[Verdict, ...]:
+        """The verdicts that wait for others to be asked for."""
+        return tuple(self._verdicts(overdue=True))
 
     def push(
         self,
@@ -134,33 +140,57 @@ class Caption:
                 self._waiting.append(mention)
                 yield from self._verdicts()
 
-    def _verdicts(self, *, last: bool = False) -> Iterator[Verdict]:
+    def _verdicts(self, *, last: bool = False, overdue: bool = False) -> Iterator[Verdict]:
         """Verdicts on the mentions whose evidence is complete, or on all once nothing follows."""
         waits = self._calibration is not None and self._calibration.timing == "naming"
-        while self._waiting and (last or not waits or self._observer.named(self._waiting[0])):
-            yield self._verdict(self._waiting.popleft())
+        ready = 0
+        for place, mention in enumerate(self._waiting, start=1):
+            if waits and not last and not self._observer.named(mention):
+                break
+            if last or overdue or not self._together or self._flaggable(mention):
+                ready = place
+        if ready:
+            yield from self._judged([self._waiting.popleft() for _ in range(ready)])
 
-    def _verdict(self, mention: Mention) -> Verdict:
-        if mention.index in self._known:
-            return self._known[mention.index]
-        known = self._observer.evidence(mention)
-        value = None if known is None else svar_of(known.predicting, self._layers)
-        if known is None or self._calibration is None:
-            return Verdict(self.row, mention.index, value, None, None, False)
-        (judgement,) = self._calibration.judge([known])
+    def _judged(self, mentions: Sequence[Mention]) -> Iterator[Verdict]:
+        """Verdicts on some mentions, all asked for in one go: a call costs more than its rows."""
+        asked = [mention.index for mention in mentions if mention.index not in self._known]
+        seen = {
+            mention.index: evidence
+            for mention in mentions
+            if mention.index in asked and (evidence := self._observer.evidence(mention)) is not None
+        }
+        judged: dict[int, Judgement] = {}
+        if self._calibration is not None and seen:
+            found = self._calibration.judge(list(seen.values()))
+            judged = dict(zip(seen, found, strict=True))
+        for mention in mentions:
+            index, evidence = mention.index, seen.get(mention.index)
+            if index in self._known:
+                yield self._known[index]
+                continue
+            svar = None if evidence is None else svar_of(evidence.predicting, self._layers)
+            if index not in judged:
+                yield Verdict(self.row, index, svar, None, None, False)
+                continue
+            judgement = judged[index]
+            yield Verdict(
+                row=self.row,
+                mention=index,
+                svar=svar,
+                score=judgement.score,
+                threshold=judgement.threshold,
+                flagged=judgement.flagged and self._flaggable(mention),
+                probability=judgement.probability,
+                prior=judgement.prior,
+                evidence=judgement.evidence,
+            )
+
+    def _flaggable(self, mention: Mention) -> bool:
         # A noun that names nothing visible cannot be a hallucinated object, and a calibration on
         # objects promises nothing about other nouns.
-        flaggable = mention.visible and (
-            mention.object is not None or self._calibration.scope == "nouns"
-        )
-        return Verdict(
-            row=self.row,
-            mention=mention.index,
-            svar=value,
-            score=judgement.score,
-            threshold=judgement.threshold,
-            flagged=judgement.flagged and flaggable,
-            probability=judgement.probability,
-            prior=judgement.prior,
-            evidence=judgement.evidence,
+        return (
+            self._calibration is not None
+            and mention.visible
+            and (mention.object is not None or self._calibration.scope == "nouns")
         )

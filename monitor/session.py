@@ -528,7 +528,9 @@ class Monitor:
             known=call.options,
             policy=policy,
             headers=call.headers,
-            caption=partial(self._caption, calibration=judge.calibration),
+            caption=partial(
+                self._caption, calibration=judge.calibration, together=on_event is None
+            ),
             full_stop=self._full_stop(),
             on_nonfinite=self.on_nonfinite,
             on_event=on_event,
@@ -628,6 +630,7 @@ class Monitor:
         *,
         judged: bool = True,
         known: Mapping[int, Verdict] = MappingProxyType({}),
+        together: bool = False,
     ) -> Caption:
         return Caption(
             row=row,
@@ -637,6 +640,7 @@ class Monitor:
             layers=self.layers,
             calibration=calibration if judged else None,
             known=known,
+            together=together,
         )
 
 

@@ -107,6 +107,11 @@ class Draft:
         self.closing += events
         self._follow(events)
 
+    def catch_up(self) -> None:
+        """Ask for the verdicts that were put off; what breaks off now has them too."""
+        if self.log:
+            self.log[-1] += self._caption.overdue()
+
     def upto(self, tokens: int, *, judged: bool = True) -> Draft:
         """Another draft with the first ``tokens`` tokens of this one, their verdicts as they are.
 

@@ -160,6 +160,7 @@ class Redecoding:
     def _report(self, index: int) -> Report:
         row = self._rows[index]
         builder = ReportBuilder(self.header(index), row=index)
+        row.draft.catch_up()
         for event in (*row.draft.events(), *row.actions):
             builder.add(event)
         total = None if row.ended_at is None else row.ended_at - self._began

@@ -68,7 +68,9 @@ class Recorder:
         return self._calibration.judge(mentions)
 
 
-def events(calibration: Any, *, text: str = TEXT, known: bool = True) -> list[Event]:
+def events(
+    calibration: Any, *, text: str = TEXT, known: bool = True, together: bool = False
+) -> list[Event]:
     """The events of the text, its last token ending it."""
     caption = Caption(
         row=0,
@@ -77,6 +79,7 @@ def events(calibration: Any, *, text: str = TEXT, known: bool = True) -> list[Ev
         nouns=NounSpotter(Lexicon.load("coco"), row=0),
         layers=LayerRange(1, 3, "user"),
         calibration=calibration,
+        together=together,
     )
     ids = tokenizer().encode(text)
     found: list[Event] = []
@@ -97,6 +100,30 @@ def test_every_confirmed_mention_gets_one_verdict(timing: Timing) -> None:
     assert [v.mention for v in verdicts] == [m.index for m in mentions]
     for mention, verdict in zip(mentions, verdicts, strict=True):
         assert stream.index(mention) < stream.index(verdict)
+
+
+@pytest.mark.parametrize("timing", ["predicting", "naming"])
+def test_what_cannot_be_flagged_may_wait_for_what_can(timing: Timing) -> None:
+    """Judged in one go with the next object, or at the end; the verdicts are the same."""
+    calls: list[int] = []
+
+    class Counting(Recorder):
+        def judge(self, mentions: Sequence[MentionEvidence]) -> Sequence[Judgement]:
+            calls.append(len(mentions))
+            return super().judge(mentions)
+
+    def verdicts(*, together: bool) -> list[Verdict]:
+        found = events(Counting(judging(), timing), together=together)
+        return [event for event in found if isinstance(event, Verdict)]
+
+    alone = verdicts(together=False)
+    assert sum(calls) == 4
+    calls.clear()
+    joined = verdicts(together=True)
+    assert calls == [1, 1, 2]  # the scene is invisible, and the pebble no object
+    for one, other in zip(alone, joined, strict=True):
+        assert (one.mention, one.flagged) == (other.mention, other.flagged)
+        assert one.probability == pytest.approx(other.probability, abs=1e-6)
 
 
 def test_a_naming_detector_has_its_row_but_at_the_very_end() -> None:
