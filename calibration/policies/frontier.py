@@ -172,8 +172,9 @@ class Frontier(Figure):
             label="greedy",
         )
         axes.set(xlabel="recall", ylabel="CHAIR_I")
-        axes.xaxis.set_major_formatter("{x:.0%}")
-        axes.yaxis.set_major_formatter("{x:.0%}")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:.0%}")
+            axis.get_major_locator().set_params(nbins=9, steps=(1, 2, 5, 10))  # whole percents
 
     @property
     def _labels(self) -> list[tuple[Point, str]]:
