@@ -102,11 +102,9 @@ def test_the_evidence_is_that_of_the_model_alone(lens: bool) -> None:
     assert report.text == clean.text
     assert report.tokens == clean.tokens
     for ours, theirs in zip(report.mentions, clean.mentions, strict=True):
-        assert (ours.svar, ours.score, ours.evidence) == (
-            theirs.svar,
-            theirs.score,
-            theirs.evidence,
-        )
+        assert ours.svar == theirs.svar
+        # The detector may have judged it together with other mentions.
+        assert (ours.score, ours.evidence) == pytest.approx((theirs.score, theirs.evidence))
 
 
 def test_no_second_reading_and_every_blind_pass_counts() -> None:
