@@ -147,6 +147,8 @@ class Frontier(Figure):
             _write(axes, self._labels, canvas.dpi)
 
     def _plot(self, axes: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         self._shade(axes)
         for number, family in enumerate(self.families):
             colour = _colour(number)
@@ -174,7 +176,7 @@ class Frontier(Figure):
         axes.set(xlabel="recall", ylabel="CHAIR_I")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter("{x:.0%}")
-            axis.get_major_locator().set_params(nbins=9, steps=(1, 2, 5, 10))  # whole percents
+            axis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10]))  # whole percents
 
     @property
     def _labels(self) -> list[tuple[Point, str]]:

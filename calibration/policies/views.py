@@ -112,7 +112,8 @@ def note(goal: Goal) -> str:
         f"and not in the caption, per caption. Passes: forward passes, greedy's being 1. Time: "
         f"median over images of the seconds, greedy's on the same image being 1; total time: of "
         f"all images together. Goal: CHAIR_I and CHAIR_S down by {goal.chair_cut:.0%}, at most "
-        f"{100 * goal.recall_loss:g} points of recall lost, Rep-2 up by at most {goal.repetition:g}, at most {goal.time:g}x the time."
+        f"{100 * goal.recall_loss:g} points of recall lost, Rep-2 up by at most "
+        f"{goal.repetition:g}, at most {goal.time:g}x the time."
     )
 
 
