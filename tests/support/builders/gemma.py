@@ -94,7 +94,7 @@ def gemma3n(rows: int) -> Parts:
     vars(config)["vision_config"] = tower  # its type is checked where it is set
     model = transformers.Gemma3nForConditionalGeneration(config)
     pixels = pictures(rows, 3, 24, 24)
-    return Parts(model, 16, pixels, "token_type_ids", note="another tower stands in for timm's")
+    return Parts(model, 16, pixels, "token_type_ids", note="with another tower in place of timm's")
 
 
 def gemma4(rows: int) -> Parts:

@@ -322,7 +322,7 @@ def perception_lm(rows: int) -> Parts:
     return Parts(model, 16, pictures(rows, 1, 3, 24, 24), note=_TIMM)
 
 
-_TIMM = "another tower stands in for timm's"
+_TIMM = "with another tower in place of timm's"
 
 FAMILIES: dict[str, Builder] = {
     "aria": aria,
