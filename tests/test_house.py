@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT: Final = Path(__file__).parent.parent
 ROOMS: Final = ("detectors", "monitor", "calibration")
@@ -73,6 +76,24 @@ def test_detectors_know_nothing_of_models() -> None:
                 names = [node.module]
             heavy = {"torch", "transformers", "spacy", "nltk"} & {n.split(".")[0] for n in names}
             assert not heavy, f"{path} imports {heavy}"
+
+
+def test_the_floor_is_what_is_promised() -> None:
+    """What the floor constraints pin is the least that pyproject.toml allows: each of its
+    dependencies, but for torch, whose oldest wheels are gigabytes, and is at least allowed."""
+    pinned: dict[str, Version] = {}
+    for line in (ROOT / "constraints-floor.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            name, version = line.split("==")
+            pinned[canonicalize_name(name)] = Version(version)
+    project = _pyproject()["project"]
+    extras = project["optional-dependencies"]
+    promised = [Requirement(text) for text in (*project["dependencies"], *extras["calibration"])]
+    for one in promised:
+        found = pinned[canonicalize_name(one.name)]
+        assert found in one.specifier, one
+        least = [s.version for s in one.specifier if s.operator == ">="]
+        assert one.name == "torch" or [found] == [Version(version) for version in least], one
 
 
 def test_every_command_is_installed() -> None:

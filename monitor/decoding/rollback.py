@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache, GenerationConfig, PreTrainedModel, StaticCache
 from transformers.cache_utils import (
-    DummyLayer,
     DynamicIndexedLayer,
     DynamicLayer,
     DynamicSlidingWindowLayer,
@@ -23,6 +22,7 @@ from transformers.cache_utils import (
 )
 
 from ..errors import OptionError, SightlineError
+from .versions import DummyLayer
 
 _GROWING: Final = frozenset({None, "dynamic", "offloaded"})
 _STATIC: Final = frozenset({"static", "offloaded_static"})

@@ -70,7 +70,7 @@ def test_every_token_is_what_it_was(
         found, online = measured.evidence(place), token.evidence
         assert online is not None
         assert found.layers == online.layers
-        np.testing.assert_allclose(found.masses, online.masses, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(found.masses, online.masses, rtol=1e-6, atol=1e-6)
         for name in ("log_prob", "entropy", "margin"):
             assert getattr(found, name) == getattr(online, name)
     assert all(0 < one.seconds < 60 for one in transcripts)

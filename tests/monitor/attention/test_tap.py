@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 from sightline.detectors.evidence import IMAGE, SEGMENTS
 from sightline.monitor.attention.alias import Alias
 from sightline.monitor.attention.intervention import HeadGuided
@@ -32,6 +34,11 @@ from transformers.masking_utils import flash_attention_mask
 
 from .. import families
 from ..families import Family, build
+
+CHUNKS = pytest.mark.skipif(
+    Version(transformers.__version__) < Version("5.23"),
+    reason="transformers before 5.23 loses the image where it reads a prompt in chunks",
+)
 
 STEPS = 8
 
@@ -207,7 +214,9 @@ class TestRunning:
         for one, other in zip(both, single, strict=True):
             torch.testing.assert_close(one.masses[1:], other.masses, rtol=0, atol=2e-6)
 
-    @pytest.mark.parametrize("options", [{"use_cache": False}, {"prefill_chunk_size": 5}])
+    @pytest.mark.parametrize(
+        "options", [{"use_cache": False}, pytest.param({"prefill_chunk_size": 5}, marks=CHUNKS)]
+    )
     def test_without_a_cache_and_in_chunks(self, llava: Family, options: dict[str, Any]) -> None:
         """Recomputing everything, or reading the prompt in chunks, gives the same masses."""
         _, usual = _watch(llava, _tap(llava))
