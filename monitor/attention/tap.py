@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.cache_utils import DummyLayer
 
 from ..errors import WatchError
 from ..models.anatomy import Anatomy
@@ -311,7 +312,8 @@ class AttentionTap:
         layers = getattr(cache, "layers", ())
         for module in reversed(self._modules):
             place = getattr(module, "layer_idx", len(layers))
-            if place < len(layers):
+            # A layer that shares another's keys has a placeholder in the cache, without a length.
+            if place < len(layers) and not isinstance(layers[place], DummyLayer):
                 length = layers[place].get_seq_length()
                 if isinstance(length, int):
                     return length
