@@ -572,7 +572,7 @@ def test_bans_that_leave_no_token_end_in_an_outcome(act: Act, outcome: str) -> N
     """A processor that allows one token only: the try failed; a dropped sentence ends the rest."""
     prompt = inputs(FLAGGED)["input_ids"].shape[1]
     says = _Says(plain(FLAGGED)[0, prompt:].tolist(), prompt)
-    policy = Policy(act=act, otherwise="keep", threshold=0.0)
+    policy = Policy(act=act, otherwise="keep", release="sentence", threshold=0.0)
     (report,) = captions(policy, FLAGGED, logits_processor=[says]).reports
     assert report.actions[0].outcome == outcome
     if act == "redecode":
