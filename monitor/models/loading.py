@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,8 +86,7 @@ def load(
         read: Any = AutoModelForImageTextToText.from_pretrained  # typed as if it gave one thing
         loaded, info = read(name, config=config, dtype=dtype, output_loading_info=True)
         _check_weights(name, info["missing_keys"])
-        # The PIL back end needs no torchvision, and is the same on every machine.
-        found = AutoProcessor.from_pretrained(name, backend="pil")
+        found = _processor(name)
     except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
         if isinstance(error, ModelError):
             raise
@@ -145,6 +145,25 @@ def check_readable(name: str, config: PreTrainedConfig) -> None:
             f"The model must read images and write text; {name!r} is a {config.model_type!r} "
             f"model, which transformers does not list as image-text-to-text."
         )
+
+
+def _processor(name: str) -> object:
+    """The processor, on the PIL back end if it has one: that is the same on every machine."""
+    try:
+        return AutoProcessor.from_pretrained(name, backend="pil")
+    except (ImportError, ValueError) as error:
+        # Those that take videos too, as Qwen-VL's and InternVL's, have none for them.
+        if "video processor" not in str(error).lower():
+            raise
+    try:
+        return AutoProcessor.from_pretrained(name)
+    except (ImportError, ValueError) as error:
+        if find_spec("torchvision") is not None:
+            raise
+        raise ModelError(
+            f"The processor of {name!r} takes videos too, for which transformers needs "
+            f"torchvision; it is not installed. Run `pip install torchvision`."
+        ) from error
 
 
 def _check_weights(name: str, missing: Collection[str]) -> None:
