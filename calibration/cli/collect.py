@@ -12,6 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ...monitor.cli.options import (
+    device_option,
+    lexicon_option,
+    max_new_tokens_option,
+    model_option,
+    prompt_option,
+)
+from .options import annotations_option, limit_option
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -67,40 +76,22 @@ Exit codes:
   130  interrupted; the same command continues
 """
 )
-@click.option(
-    "--model",
-    metavar="NAME_OR_FOLDER",
-    default="small",
-    show_default=True,
-    help="A saved checkpoint, a name on the Hugging Face hub, or 'small', which ships with "
-    "sightline.",
-)
+@model_option
 @click.option(
     "--images",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     required=True,
     help="A folder of images that the model was not trained on.",
 )
-@click.option(
-    "--annotations",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="What is in them: COCO's instances.json, or a JSON object from image id to object names.",
-)
+@annotations_option(required=True)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
     help="The table's folder: new, or one to continue.",
 )
-@click.option("--prompt", help="The question; by default the paper's request for details.")
-@click.option(
-    "--max-new-tokens",
-    type=click.IntRange(min=1),
-    default=512,
-    show_default=True,
-    help="Cut captions at this length.",
-)
+@prompt_option
+@max_new_tokens_option
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
@@ -109,19 +100,15 @@ Exit codes:
     help="Images captioned at once.",
 )
 @click.option("--shard", type=Shard(), default="1/1", metavar="I/N", help="The I-th of N shares.")
-@click.option("--limit", type=click.IntRange(min=1), help="Take the first images only, by id.")
+@limit_option
 @click.option(
     "--lens",
     is_flag=True,
     help="Also read the image through the logit lens: internal confidence, and what each layer's "
     "attention adds.",
 )
-@click.option(
-    "--lexicon",
-    metavar="NAME_OR_FILE",
-    help="Which words name which object: coco, small or a file.",
-)
-@click.option("--device", help="Where the model runs, such as cuda; the CPU by default.")
+@lexicon_option
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout.")
 @click.pass_context
 def collect(

@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...monitor.cli.options import (
+    calibration_option,
+    device_option,
+    lexicon_option,
+    max_new_tokens_option,
+    model_option,
+    prompt_option,
+)
+from .options import annotations_option, limit_option
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -51,24 +61,13 @@ Markdown:
     <!-- sightline: end of policies -->
 """
 )
-@click.option(
-    "--model",
-    metavar="NAME_OR_FOLDER",
-    default="small",
-    show_default=True,
-    help="A saved checkpoint, a name on the Hugging Face hub, or 'small', which ships with "
-    "sightline.",
-)
+@model_option
 @click.option(
     "--images",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A folder of images that nothing was fitted or chosen on; not needed once all is tried.",
 )
-@click.option(
-    "--annotations",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="What is in them: COCO's instances.json, or a JSON object from image id to object names.",
-)
+@annotations_option(required=False)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -89,28 +88,13 @@ Markdown:
     show_default=True,
     help="Processes, one thread each.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Take the first images only, by id.")
-@click.option("--prompt", help="The question; by default the paper's request for details.")
-@click.option(
-    "--max-new-tokens",
-    type=click.IntRange(min=1),
-    default=512,
-    show_default=True,
-    help="Cut captions at this length.",
-)
-@click.option(
-    "--calibration",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="What `sightline calibrate fit` wrote for this model; by default the calibration in the "
-    "checkpoint's own folder.",
-)
+@limit_option
+@prompt_option
+@max_new_tokens_option
+@calibration_option
 @click.option("--allow-other-model", is_flag=True, help="Use a calibration made on other weights.")
-@click.option(
-    "--lexicon",
-    metavar="NAME_OR_FILE",
-    help="Which words name which object: coco, small or a file.",
-)
-@click.option("--device", help="Where the model runs, such as cuda; the CPU by default.")
+@lexicon_option
+@device_option
 @click.option(
     "--figure",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ...monitor.cli.options import device_option
+from .options import annotations_option, limit_option
+
 if TYPE_CHECKING:
     from ...detectors.calibrated import CalibratedDetector
     from ...monitor.session import Monitor
@@ -67,12 +70,7 @@ Exit codes:
     required=True,
     help="A folder of images that neither the model nor the detector was fitted on.",
 )
-@click.option(
-    "--annotations",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="What is in them: COCO's instances.json, or a JSON object from image id to object names.",
-)
+@annotations_option(required=True)
 @click.option(
     "--left",
     metavar="NAME=LEVEL",
@@ -124,7 +122,7 @@ Exit codes:
     show_default=True,
     help="Processes, each with the model.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Take the first images only, by id.")
+@limit_option
 @click.option(
     "--model",
     metavar="NAME_OR_FOLDER",
@@ -135,7 +133,7 @@ Exit codes:
     metavar="NAME_OR_FILE",
     help="Which words name which object; the one that the artifact was fitted with.",
 )
-@click.option("--device", help="Where the model runs, such as cuda; the CPU by default.")
+@device_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the split by image.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
 @click.pass_context

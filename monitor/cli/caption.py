@@ -11,6 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .options import (
+    calibration_option,
+    device_option,
+    lexicon_option,
+    max_new_tokens_option,
+    model_option,
+    prompt_option,
+)
+
 if TYPE_CHECKING:
     from ..policy.policy import Policy
     from ..session import Monitor
@@ -53,34 +62,16 @@ Exit codes:
 """
 )
 @click.argument("paths", metavar="IMAGE_OR_FOLDER...", nargs=-1, required=True)
-@click.option(
-    "--model",
-    metavar="NAME_OR_FOLDER",
-    default="small",
-    show_default=True,
-    help="A saved checkpoint, a name on the Hugging Face hub, or 'small', which ships with "
-    "sightline.",
-)
-@click.option("--prompt", help="The question; by default the paper's request for details.")
-@click.option(
-    "--max-new-tokens",
-    type=click.IntRange(min=1),
-    default=512,
-    show_default=True,
-    help="Cut captions at this length.",
-)
+@model_option
+@prompt_option
+@max_new_tokens_option
 @click.option(
     "--layers",
     metavar="FIRST-LAST",
     help="Decoder layers that SVAR sums over, counted from 0; by default the calibration's, else "
     "the published range of the model, else one scaled to its depth.",
 )
-@click.option(
-    "--calibration",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="What `sightline calibrate fit` wrote for this model; by default the calibration in the "
-    "checkpoint's own folder.",
-)
+@calibration_option
 @click.option(
     "--policy",
     type=click.Choice(["observe", "flag", "redecode", "drop", "stop", "calibrated"]),
@@ -101,11 +92,7 @@ Exit codes:
     is_flag=True,
     help="Use a calibration made on other weights; every report then says so.",
 )
-@click.option(
-    "--lexicon",
-    metavar="NAME_OR_FILE",
-    help="Which words name which object: coco, small or a file.",
-)
+@lexicon_option
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -131,7 +118,7 @@ Exit codes:
     show_default=True,
     help="Images captioned at once; with more than one, nothing is shown while it is written.",
 )
-@click.option("--device", help="Where the model runs, such as cuda; the CPU by default.")
+@device_option
 @click.option(
     "--max-pixels",
     type=click.IntRange(min=1),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .options import calibration_option, device_option, lexicon_option, model_option
+
 
 @click.command(
     epilog="""\b
@@ -24,20 +26,10 @@ Then:
 Images come inside requests; nothing is fetched or opened for clients, and nothing is kept.
 """
 )
-@click.option(
-    "--model",
-    metavar="NAME_OR_FOLDER",
-    default="small",
-    show_default=True,
-    help="A saved checkpoint, a name on the Hugging Face hub, or 'small'.",
-)
-@click.option(
-    "--calibration",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="What `sightline calibrate fit` wrote; by default the model's own.",
-)
-@click.option("--device", help="Where the model runs, such as cuda; the CPU by default.")
-@click.option("--lexicon", metavar="NAME_OR_FILE", help="Which words name which object.")
+@model_option
+@calibration_option
+@device_option
+@lexicon_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
