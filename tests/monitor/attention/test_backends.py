@@ -99,7 +99,7 @@ class Model:
         """VAR ``[batch, layers, heads]`` of every step by ``output_attentions`` of eager."""
         with self.using("eager"):
             maps = self.generate(output_attentions=True).attentions
-        found = []
+        found: list[Tensor] = []
         for layers in maps:
             rows = []
             for weights in layers:
