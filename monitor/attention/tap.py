@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import DummyLayer
 
 from ..errors import WatchError
 from ..models.anatomy import Anatomy
+from ..models.versions import DummyLayer
 from . import compiled, interface
 from .call import Call
 from .intervention import HeadGuided

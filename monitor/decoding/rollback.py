@@ -22,7 +22,7 @@ from transformers.cache_utils import (
 )
 
 from ..errors import OptionError, SightlineError
-from .versions import DummyLayer
+from ..models.versions import DummyLayer
 
 _GROWING: Final = frozenset({None, "dynamic", "offloaded"})
 _STATIC: Final = frozenset({"static", "offloaded_static"})
