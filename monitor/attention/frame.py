@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from ...detectors.evidence import IMAGE
+from .call import Call
 from .intervention import guided_scores
 from .rows import Sight, attention_weights, raw_scores
 
 # Layers whose keys are small together are read in one go: their cost is the calls, not the bytes.
 # Beyond this many bytes of keys the copy that joins them costs more than it saves.
 JOINED_BYTES = {"cpu": 2 << 20, "cuda": 64 << 20}
+
+# Options by which a layer adds something of its own to its scores, so that it is read alone.
+_OWN: Final = frozenset({"s_aux", "sinks", "position_bias"})
 
 
 @dataclass(slots=True, eq=False)
@@ -84,3 +90,36 @@ class Frame:
     def clear(self) -> None:
         """Nothing waits any more."""
         self.slots, self.queries, self.keys = [], [], []
+
+
+def kind_of(call: Call) -> tuple[object, ...]:
+    """Layers of one kind are one computation."""
+    query, key, get = call.query, call.key, call.options.get
+    window, sinks = get("sliding_window"), get("s_aux")
+    same = (id(call.mask), query.shape, key.shape, key.device, get("scaling"), get("softcap"))
+    return (*same, window, None if sinks is None else id(sinks))
+
+
+def alike(calls: Sequence[Call]) -> bool:
+    """Whether decoding steps of layers are of one kind, none adding to its scores on its own.
+
+    As :func:`kind_of` and what reads them apart would say of each, in one go: for every token.
+    """
+    first = calls[0]
+    mask, queries, keys, device = first.mask, first.query.shape, first.key.shape, first.key.device
+    given = first.options.get
+    scaling, softcap, window = given("scaling"), given("softcap"), given("sliding_window")
+    for call in calls:
+        key, get = call.key, call.options.get
+        if (
+            call.mask is not mask
+            or call.query.shape != queries
+            or key.shape != keys
+            or key.device != device
+            or get("scaling") != scaling
+            or get("softcap") != softcap
+            or get("sliding_window") != window
+            or not _OWN.isdisjoint(call.options)
+        ):
+            return False
+    return True
