@@ -37,6 +37,7 @@ class Continuation:
         model: the model that decodes.
         inputs: the processor's tensors, ``input_ids`` among them.
         options: the other arguments of ``generate``.
+        known: what was read of these very options, by who has done so already.
 
     Attributes:
         config: all options, as ``generate`` will resolve them.
@@ -50,14 +51,21 @@ class Continuation:
     """
 
     def __init__(
-        self, model: PreTrainedModel, inputs: Mapping[str, Any], options: Mapping[str, Any]
+        self,
+        model: PreTrainedModel,
+        inputs: Mapping[str, Any],
+        options: Mapping[str, Any],
+        *,
+        known: DecodingOptions | None = None,
     ) -> None:
         prompt = input_ids(inputs)
         self._length = prompt.shape[1]
-        # No options at all would mean that generate may still be given some.
-        self.known = DecodingOptions.of(
-            model, options or {"custom_generate": None}, prompt_length=self._length
-        )
+        if known is None:
+            # No options at all would mean that generate may still be given some.
+            known = DecodingOptions.of(
+                model, options or {"custom_generate": None}, prompt_length=self._length
+            )
+        self.known = known
         self.config = _effective(model, options)
         self._refuse(inputs, options)
         self.end = self._end(model, options.get("stopping_criteria") or ())

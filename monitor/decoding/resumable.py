@@ -25,6 +25,7 @@ from .continuation import Continuation
 from .draws import Draws
 from .finishing import OPEN, Finishing
 from .forcing import Ban, Forcing
+from .options import DecodingOptions
 from .records import Records
 from .rollback import RewindableCache, RollbackError
 
@@ -89,6 +90,7 @@ class ResumableGeneration:
         model: the model that decodes; left as found whatever is raised.
         inputs: the processor's tensors.
         options: the other arguments of ``generate``.
+        known: what was read of these very options, by who has done so already.
 
     Raises:
         InputError: there are no ``input_ids``.
@@ -96,10 +98,15 @@ class ResumableGeneration:
     """
 
     def __init__(
-        self, model: PreTrainedModel, inputs: Mapping[str, Any], options: Mapping[str, Any]
+        self,
+        model: PreTrainedModel,
+        inputs: Mapping[str, Any],
+        options: Mapping[str, Any],
+        *,
+        known: DecodingOptions | None = None,
     ) -> None:
         self._model = model
-        self._calls = Continuation(model, inputs, options)
+        self._calls = Continuation(model, inputs, options, known=known)
         prompt = self._calls.prompt
         self._ids = prompt
         self._processors = tuple(options.get("logits_processor") or ())

@@ -82,7 +82,9 @@ class Redecoding:
         self.options = known
         self._processor = _Reader(self._on_scores)
         mine = [*(options.get("logits_processor") or ()), self._processor]
-        self._generation = ResumableGeneration(model, inputs, {**options, "logits_processor": mine})
+        self._generation = ResumableGeneration(
+            model, inputs, {**options, "logits_processor": mine}, known=known
+        )
         if not known.eos and (policy.act != "redecode" or policy.otherwise != "keep"):
             raise OptionError(
                 "A policy that ends captions needs a token that ends them, eos_token_id is None. "

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from sightline.monitor.decoding.continuation import Continuation
+from sightline.monitor.decoding.options import DecodingOptions
 from sightline.monitor.decoding.resumable import ResumableGeneration
 from sightline.monitor.errors import InputError, OptionError
 from torch import Tensor
@@ -173,6 +175,16 @@ def test_what_cannot_be_resumed_is_refused_before_decoding(
     """The error names the option and what to do."""
     with pytest.raises(OptionError, match=match):
         ResumableGeneration(tiny[0], inputs, options)
+
+
+def test_options_that_were_read_are_not_read_again(tiny: Any, inputs: dict[str, Tensor]) -> None:
+    """Reading them takes time before the first token, and the caller may have done so."""
+    options = {"max_new_tokens": 4, "num_return_sequences": 2, "do_sample": True}
+    known = DecodingOptions.of(tiny[0], options, prompt_length=inputs["input_ids"].shape[1])
+    given = Continuation(tiny[0], inputs, options, known=known)
+    assert given.known is known
+    assert given.known == Continuation(tiny[0], inputs, options).known
+    assert len(given.prompt) == 2 * len(inputs["input_ids"])
 
 
 def test_embeddings_are_no_prompt(tiny: Any) -> None:
