@@ -12,6 +12,7 @@ from ...detectors.verdict import Calibration
 from ...monitor.policy.policy import AVOID, Intervention, Policy
 from ..reporting.figures.style import layers_in_words
 from .ways import (
+    Acting,
     DropAfterwards,
     FirstSentences,
     Guided,
@@ -88,17 +89,21 @@ def _ways(calibration: Calibration | None, layers: LayerRange) -> Iterator[Way]:
         )
     own = acting(Policy(act="stop"))
     yield replace(own, name="stop, the calibration's threshold", place=calibration.threshold or 0.0)
-    policies = _policies()
-    for policy in policies:
-        for threshold in THRESHOLDS if probabilities and policy in _SWEPT else (main,):
-            if policy != Policy(act="stop") or threshold is not None:
-                yield acting(replace(policy, threshold=threshold), listed=threshold == main)
+    certified: Policy | None = None
     if isinstance(calibration, CalibratedDetector) and calibration.certificate is not None:
         certified = Policy.from_json(calibration.certificate.policy)
-        name = f"the calibrated policy: {in_words(certified)}"
-        yield replace(acting(certified, name=name), family="the calibrated policy")
+    tried: dict[Policy, Acting] = {}
+    for policy in _policies():
+        for threshold in THRESHOLDS if probabilities and policy in _SWEPT else (main,):
+            if policy != Policy(act="stop") or threshold is not None:
+                one = replace(policy, threshold=threshold)
+                tried[one] = acting(one, listed=threshold == main or one == certified)
+    if certified is not None:
+        way = tried.get(certified) or acting(certified)
+        tried[certified] = replace(way, name=f"the calibrated policy: {in_words(certified)}")
+    yield from tried.values()
     for policy in (replace(_STOP, threshold=main), replace(_GUIDED, threshold=main)):
-        like = acting(policy)
+        like = tried[policy]
         yield RandomGate(
             name=f"random gate: {like.family}",
             family=f"random gate: {like.family}",
@@ -109,7 +114,7 @@ def _ways(calibration: Calibration | None, layers: LayerRange) -> Iterator[Way]:
 
 _STOP: Final = Policy(act="stop", more=1)
 _GUIDED: Final = Policy(tries=(_STRONG,), max_tries=1, more=1)
-_SWEPT: Final = (Policy(act="stop"), _STOP, _GUIDED)
+_SWEPT: Final = (_STOP, _GUIDED)
 """Tried at all thresholds: a curve each."""
 
 
@@ -118,14 +123,11 @@ def _policies() -> tuple[Policy, ...]:
     return (
         Policy(act="stop"),
         _STOP,
-        Policy(act="stop", more=2),
         Policy(act="drop", max_tries=3, more=1),
         replace(_GUIDED, tries=(AVOID,)),
-        replace(_GUIDED, tries=(Intervention(alpha=1.0),)),
         _GUIDED,
         replace(_GUIDED, tries=(Intervention(alpha=2.0, avoid=True),)),
         replace(_GUIDED, tries=(Intervention(contrast=1.0),)),
         replace(_GUIDED, otherwise="drop"),
         replace(_STOP, release="sentence"),
-        replace(_GUIDED, release="sentence"),
     )
