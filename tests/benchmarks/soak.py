@@ -68,11 +68,11 @@ class Traces:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._before = self._look()
-        # Not this soak's: what a failed test's traceback keeps, for one. Held, so no id comes again.
+        # Not this soak's: what a failed test's traceback keeps, for one. Held, so ids stay theirs.
         self._others = self._alive()
 
     def left(self) -> list[str]:
-        """What is there now that was not there before, objects of ours that are still alive included."""
+        """What is there now that was not there before, living objects of ours included."""
         now = self._look()
         changed = [name for name in now if self._before.get(name) != now[name]]
         others = set(map(id, self._others))
