@@ -165,21 +165,25 @@ class Detector:
         if not isinstance(self.estimator, FusedClassifier):
             return None
         values, usable = self._usable(mentions)
+        if usable.all():
+            return self.estimator.parts(values)
         prior, evidence = np.full(len(values), np.nan), np.full(len(values), np.nan)
         if usable.any():
-            some = values if usable.all() else values[usable]
-            prior[usable] = self.estimator.prior_log_odds(some)
-            evidence[usable] = self.estimator.evidence_log_odds(some)
+            prior[usable], evidence[usable] = self.estimator.parts(values[usable])
         return prior, evidence
 
     def _usable(self, mentions: Mentions) -> tuple[Matrix, npt.NDArray[np.bool_]]:
         """The features, and the rows in which all that is needed is finite."""
         blocks = self._blocks(mentions)
+        values = np.hstack(blocks)
+        optional = [feature(name).optional for name in self.features]
+        if not any(optional):
+            return values, np.isfinite(values).all(axis=1)
         usable = np.ones(len(mentions), dtype=np.bool_)
-        for name, block in zip(self.features, blocks, strict=True):
-            if not feature(name).optional:
+        for may_be_unknown, block in zip(optional, blocks, strict=True):
+            if not may_be_unknown:
                 usable &= np.isfinite(block).all(axis=1)
-        return np.hstack(blocks), usable
+        return values, usable
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """All there is to know of a fitted detector: JSON values, and arrays by name.

@@ -111,8 +111,9 @@ class FusedClassifier(LogOddsClassifier):
                 text[known, :OBJECT], sometimes[known], labels[known]
             )
         self.codes_ = np.unique(text[:, OBJECT:]).astype(np.float64)
-        residuals = self._residuals(X)
-        both = np.hstack([residuals, self._design(text).astype(residuals.dtype)])
+        basis = self._basis(X)
+        residuals = self._residuals(X, basis)
+        both = np.hstack([residuals, self._design(text, basis).astype(residuals.dtype)])
         found = fit_logistic_by_group(both, labels, groups=groups, offset=offset)
         self.coef_, self.text_coef_ = np.split(found.weights, [residuals.shape[1]])
         self.intercept_ = found.intercept
@@ -120,42 +121,51 @@ class FusedClassifier(LogOddsClassifier):
 
     def scores(self, X: Any) -> Floats:  # noqa: N803
         """Log-odds, float64 ``[n]``: the sum of the text's part and the evidence term."""
-        return self.prior_log_odds(X) + self.evidence_log_odds(X)
+        prior, evidence = self.parts(X)
+        return prior + evidence
+
+    def parts(self, X: Any) -> tuple[Floats, Floats]:  # noqa: N803
+        """:meth:`prior_log_odds` and :meth:`evidence_log_odds`, for little more than one of them
+        costs."""
+        text, basis = X[:, : self.text], self._basis(X)
+        evidence: Floats = self._residuals(X, basis) @ self.coef_ + self.intercept_
+        if not self.text:
+            return np.zeros(len(X)), evidence
+        prior: Floats = self.prior_.scores(text) + self._design(text, basis) @ self.text_coef_
+        return prior, evidence
 
     def prior_log_odds(self, X: Any) -> Floats:  # noqa: N803
         """The text's part, float64 ``[n]``, nats: the prior and its correction; 0 if there are no
         text columns."""
-        text = X[:, : self.text]
-        if not self.text:
-            return np.zeros(len(X))
-        odds: Floats = self.prior_.scores(text) + self._design(text) @ self.text_coef_
-        return odds
+        return self.parts(X)[0]
 
     def evidence_log_odds(self, X: Any) -> Floats:  # noqa: N803
         """What the evidence adds, float64 ``[n]``, nats: a log-likelihood ratio at that place."""
-        odds: Floats = self._residuals(X) @ self.coef_ + self.intercept_
-        return odds
+        return self.parts(X)[1]
 
     def _parts(self, X: Any) -> tuple[Any, Any, Any]:  # noqa: N803
         end = X.shape[1] - self.optional
         return X[:, : self.text], X[:, self.text : end], X[:, end:]
 
-    def _residuals(self, X: Any) -> Any:  # noqa: N803
+    def _basis(self, X: Any) -> Floats:  # noqa: N803
+        """Where mentions stand in their captions, as both terms take it."""
+        return self.residuals_.basis(X[:, : min(self.text, OBJECT)])
+
+    def _residuals(self, X: Any, basis: Floats) -> Any:  # noqa: N803
         text, always, sometimes = self._parts(X)
-        position = text[:, :OBJECT]
-        residuals = self.residuals_(position, always)
+        residuals = self.residuals_.at(basis, always)
         if not self.optional:
             return residuals
         known = np.isfinite(sometimes).all(axis=1)
         filled = np.where(known[:, None], sometimes, X.dtype.type(0))
-        more = self.optional_residuals_(position, filled)
+        more = self.optional_residuals_(text[:, :OBJECT], filled)
         more[~known] = 0
         return np.hstack([residuals, more])
 
-    def _design(self, text: Any) -> Floats:
+    def _design(self, text: Any, basis: Floats) -> Floats:
         """What the correction is linear in, float64 ``[n, knots and objects]``."""
         objects = text[:, OBJECT:] == self.codes_
-        return _EASE * np.hstack([self.residuals_.tents(text[:, :OBJECT]), objects])
+        return _EASE * np.hstack([basis[:, 1:], objects])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

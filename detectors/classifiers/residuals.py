@@ -86,20 +86,24 @@ class PositionResiduals:
             position: float ``[n, position columns]``.
             columns: float ``[n, columns]``.
         """
+        return self.at(self.basis(position), columns)
+
+    def at(self, basis: Floats, columns: Any) -> Any:
+        """The same of mentions whose :meth:`basis` is known."""
         kind = columns.dtype
-        basis = _basis(position, self.knots, self.counts)
         rest = columns - basis.astype(kind) @ self.location.astype(kind, copy=False)
         rest /= (_factor(basis, self.spread)[:, None] * self.scale).astype(kind)
         return np.clip(rest, -_LIMIT, _LIMIT, out=rest)
 
-    def tents(self, position: Any) -> Floats:
-        """How near mentions are to every knot, float64 ``[n, all knots]``: with weights, a sum of
-        piecewise linear curves, as smooth in position as what is taken out here.
+    def basis(self, position: Any) -> Floats:
+        """A constant, and how near mentions are to every knot, float64 ``[n, 1 + all knots]``:
+        with weights, a sum of piecewise linear curves, as smooth in position as what is taken out
+        here.
 
         Args:
             position: float ``[n, position columns]``.
         """
-        return _basis(position, self.knots, self.counts)[:, 1:]
+        return _basis(position, self.knots, self.counts)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All there is to know, for :meth:`from_arrays`."""
