@@ -17,18 +17,16 @@ from transformers.generation.streamers import BaseStreamer
 from ..detectors.calibrated import CalibratedDetector
 from ..detectors.svar import LayerRange
 from ..detectors.verdict import Calibration
-from .attention.intervention import HeadGuided
 from .attention.layers import by_range, choose_layers
-from .attention.lens import Lens, lens_parts
-from .attention.tap import AttentionTap
+from .attention.lens import lens_parts
 from .beamwatch import BeamWatch
+from .calls import Calls
 from .caption import Caption
 from .certified import promise_of, resolve
-from .decoding.inputs import prompt_length, read_prompts
-from .decoding.options import OBSERVED, ONE_BY_ONE, DecodingOptions
+from .decoding.inputs import read_prompts
+from .decoding.options import DecodingOptions
 from .errors import ModelError, OptionError
 from .events import Event, Verdict
-from .headers import headers
 from .judging import Judge
 from .language.lexicon import Lexicon
 from .language.nouns import NounSpotter
@@ -39,10 +37,11 @@ from .models.loading import load
 from .models.prompts import DEFAULT_PROMPT, Images, prepare
 from .policy.blind import BlindBranch
 from .policy.customgenerate import ENCODED, CustomGenerate
+from .policy.means import full_stop, guide_of
 from .policy.policy import Policy
 from .policy.redecoding import Redecoding
 from .policy.release import Show
-from .report import Header, Report
+from .report import Report
 from .stream import EventStream
 from .watch import Watch
 
@@ -65,27 +64,6 @@ class Captions:
     reports: tuple[Report, ...]
     sequences: Tensor
     output: Any
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Call:
-    """One call of ``generate`` made ready: what watching and re-decoding have in common.
-
-    Attributes:
-        prompt: int64 ``[batch, length]``.
-        length: positions of the sequence that is decoded on.
-        options: what is known of the call's other arguments.
-        tap: not open yet.
-        lens: not open yet; ``None`` where it was not asked for.
-        headers: one per prompt.
-    """
-
-    prompt: Tensor
-    length: int
-    options: DecodingOptions
-    tap: AttentionTap
-    lens: Lens | None
-    headers: tuple[Header, ...]
 
 
 class Monitor:
@@ -190,13 +168,22 @@ class Monitor:
             )
             needed = set(calibration.watched)
         self.on_nonfinite: Literal["raise", "record"] = on_nonfinite
-        self._watched: tuple[int, ...] | None = None
+        watched: tuple[int, ...] | None = None
         if watch_layers == "range":
-            self._watched = tuple(sorted(needed | set(self.layers.layers)))
-        self._patches = patches
-        self._lens = lens or (calibration is not None and calibration.lens)
-        if self._lens:
+            watched = tuple(sorted(needed | set(self.layers.layers)))
+        lens = lens or (calibration is not None and calibration.lens)
+        if lens:
             lens_parts(self.anatomy)  # a model without them is refused now
+        self._calls = Calls(
+            model=model,
+            anatomy=self.anatomy,
+            tokenizer=tokenizer,
+            name=self.name,
+            layers=self.layers,
+            watched=watched,
+            patches=patches,
+            lens=lens,
+        )
         self._reads_text_alone = False
         self.spacy_pipeline = spacy_pipeline
         self._detokenizer = Detokenizer(tokenizer)
@@ -305,7 +292,7 @@ class Monitor:
                 f"A watch only watches, it cannot act on flags, was asked to: {policy.act}. Use "
                 f"monitor.generate(policy=...) or monitor.stream(policy=...)."
             )
-        call = self._call(
+        call = self._calls.ready(
             inputs,
             options,
             images=images,
@@ -513,8 +500,10 @@ class Monitor:
                 "A streamer cannot be told that a token was taken back, so none may be given under "
                 "a policy that acts. Use on_event=."
             )
-        guide = self._guide(policy)
-        call = self._call(inputs, options, images=images, policy=policy, judge=judge, guide=guide)
+        guide = guide_of(policy, self.anatomy)
+        call = self._calls.ready(
+            inputs, options, images=images, policy=policy, judge=judge, guide=guide
+        )
         given = dict(options)
         if call.options.stop_strings:
             given.setdefault("tokenizer", self.tokenizer)
@@ -531,84 +520,11 @@ class Monitor:
             caption=partial(
                 self._caption, calibration=judge.calibration, together=on_event is None
             ),
-            full_stop=self._full_stop(),
+            full_stop=full_stop(self.tokenizer),
             on_nonfinite=self.on_nonfinite,
             on_event=on_event,
             show=show,
         )
-
-    def _call(
-        self,
-        inputs: Mapping[str, Any],
-        options: Mapping[str, Any],
-        *,
-        images: Sequence[ImageInfo | None] | None,
-        policy: Policy | None,
-        judge: Judge | None,
-        guide: HeadGuided | None = None,
-        image_positions: Tensor | None = None,
-    ) -> _Call:
-        """Refuse what cannot be watched, and make ready what every watched call needs."""
-        known = DecodingOptions.of(
-            self.model,
-            options,
-            prompt_length=prompt_length(inputs),
-            modes=ONE_BY_ONE if policy is not None and policy.acts else OBSERVED,
-        )
-        prompts = read_prompts(
-            inputs,
-            model=self.model,
-            anatomy=self.anatomy,
-            options=known,
-            image_positions=image_positions,
-        )
-        image = prompts.image.to(self.model.device)
-        return _Call(
-            prompt=prompts.ids,
-            length=prompts.image.shape[1],
-            options=known,
-            tap=AttentionTap(
-                self.anatomy,
-                image,
-                prompt_mask=prompts.real.to(self.model.device),
-                layers=self._watched,
-                patches=self._patches,
-                intervention=guide,
-            ),
-            lens=Lens(self.anatomy, image, layers=self._watched) if self._lens else None,
-            headers=tuple(
-                headers(
-                    prompts,
-                    images=images,
-                    settings=known.settings,
-                    model=self.model,
-                    name=self.name,
-                    tokenizer=self.tokenizer,
-                    layers=self.layers,
-                    judge=judge,
-                    policy=policy,
-                )
-            ),
-        )
-
-    def _guide(self, policy: Policy) -> HeadGuided | None:
-        """Eq. 4 at strength 0, in the layers that the policy's tries want it in."""
-        guided = [one for one in policy.tries if one.alpha] if policy.act == "redecode" else []
-        if not guided:
-            return None
-        layers = guided[0].layers
-        wanted = self.anatomy.layers if layers is None else range(layers[0], layers[1] + 1)
-        try:
-            return HeadGuided(0.0, self.anatomy.known_layers(wanted))
-        except ValueError as error:
-            raise OptionError(f"The policy cannot act on this model: {error}") from error
-
-    def _full_stop(self) -> int | None:
-        """The token of a full stop right after a word, if there is one."""
-        token = self.tokenizer.convert_tokens_to_ids(".")
-        if not isinstance(token, int) or token == self.tokenizer.unk_token_id:
-            return None
-        return token
 
     def _blind(
         self, policy: Policy, inputs: Mapping[str, Any], known: DecodingOptions
