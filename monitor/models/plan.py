@@ -116,9 +116,10 @@ class Plan:
 def _config(name_or_folder: str | Path) -> PreTrainedConfig | None:
     """The config, if it lies in the folder or in the hub's cache."""
     try:
-        return AutoConfig.from_pretrained(name_or_folder, local_files_only=True)
+        found: PreTrainedConfig = AutoConfig.from_pretrained(name_or_folder, local_files_only=True)
     except (OSError, ValueError):
         return None
+    return found
 
 
 def _reasons(
