@@ -120,6 +120,7 @@ def _config(name_or_folder: str | Path) -> PreTrainedConfig | None:
     except (OSError, ValueError):
         return None
     return found
+    return found
 
 
 def _reasons(
