@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
+from ..adapters import signed
 from ..errors import SightlineError
 
 
@@ -92,6 +93,7 @@ class Forcing(LogitsProcessor):
             return None
         return self._tokens[:, max(length - self._start, 0) :]
 
+    @signed
     def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
         length = input_ids.shape[1]
         tokens = self._column(length)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedModel
 
+from ..adapters import signed
 from ..attention.blocks import SpanMeter
 from ..attention.lens import Lens
 from ..attention.measurement import PendingStep, StepMeter
@@ -431,5 +432,6 @@ class _Reader(LogitsProcessor):
     def __init__(self, read: Callable[[Tensor, Tensor], Tensor]) -> None:
         self._read = read
 
+    @signed
     def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
         return self._read(input_ids, scores)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from sightline.monitor.adapters import WatchingProcessor, WatchingStreamer
+from sightline.monitor.decoding.forcing import Forcing
 from sightline.monitor.errors import NonFiniteError, WatchError
 from sightline.monitor.events import Event, Token
 from sightline.monitor.session import Monitor
@@ -97,10 +98,11 @@ def test_the_length_is_told_without_being_told_the_options(
     assert (report.finish, len(report.tokens)) == ("length", 5)
 
 
-def test_the_signature_is_not_worked_out_anew_each_step() -> None:
+@pytest.mark.parametrize("processor", [WatchingProcessor, Forcing])
+def test_the_signature_is_not_worked_out_anew_each_step(processor: type[LogitsProcessor]) -> None:
     """The signature that generate asks for at every step is kept, and it is the true one."""
-    kept = vars(WatchingProcessor.__call__)["__signature__"]
-    assert kept.parameters == inspect.signature(WatchingProcessor.__call__).parameters
+    kept = vars(processor.__call__)["__signature__"]
+    assert list(kept.parameters) == ["self", "input_ids", "scores"]
 
 
 @pytest.mark.parametrize("listening", [False, True])
