@@ -120,7 +120,6 @@ def _config(name_or_folder: str | Path) -> PreTrainedConfig | None:
     except (OSError, ValueError):
         return None
     return found
-    return found
 
 
 def _reasons(
