@@ -178,7 +178,7 @@ class Detector:
         values = np.hstack(blocks)
         optional = [feature(name).optional for name in self.features]
         if not any(optional):
-            return values, np.isfinite(values).all(axis=1)
+            return values, np.asarray(np.isfinite(values).all(axis=1))
         usable = np.ones(len(mentions), dtype=np.bool_)
         for may_be_unknown, block in zip(optional, blocks, strict=True):
             if not may_be_unknown:
