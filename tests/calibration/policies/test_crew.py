@@ -6,9 +6,16 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 from sightline.calibration.policies.crew import Crew, WorkerError
+
+
+@pytest.fixture(autouse=True)
+def _found_by_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is handed to a worker is imported there by its name, from the folder of all tests."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3]))
 
 
 def _square(number: int) -> tuple[int, int]:
