@@ -114,7 +114,7 @@ def _ways(calibration: Calibration | None, layers: LayerRange) -> Iterator[Way]:
 
 _STOP: Final = Policy(act="stop", more=1)
 _GUIDED: Final = Policy(tries=(_STRONG,), max_tries=1, more=1)
-_SWEPT: Final = (_STOP, _GUIDED)
+_SWEPT: Final = (Policy(act="stop"), _STOP, _GUIDED)
 """Tried at all thresholds: a curve each."""
 
 
