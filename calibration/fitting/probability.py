@@ -67,10 +67,14 @@ def sigmoid(scores: Floats, labels: Ints) -> ProbabilityMap:
     centre, spread = float(scores.mean()), float(scores.std())
     model = LogisticRegression(C=1e4, max_iter=1000)
     model.fit(((scores - centre) / spread)[:, None], labels)
-    slope = max(float(np.asarray(model.coef_)[0, 0]), _LEAST_GAP)
+    slope, level = float(np.asarray(model.coef_)[0, 0]), float(np.asarray(model.intercept_)[0])
+    if slope < _LEAST_GAP:
+        # The best that does not fall is flat, and a flat one is right at the share itself: the
+        # level of a falling line may be anywhere.
+        slope, share = _LEAST_GAP, float(labels.mean())
+        level = float(np.log(share / (1 - share)))
     return ProbabilityMap(
-        scores=np.array([centre, centre + spread]),
-        log_odds=float(np.asarray(model.intercept_)[0]) + np.array([0.0, slope]),
+        scores=np.array([centre, centre + spread]), log_odds=level + np.array([0.0, slope])
     )
 
 

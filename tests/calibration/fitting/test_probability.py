@@ -58,6 +58,13 @@ def test_probabilities_of_unseen_mentions_hold(bend: bool) -> None:
         assert error(seed, bend=bend, how="best") < 0.02
 
 
+def test_scores_the_wrong_way_round_give_the_share() -> None:
+    """Where high scores are the real ones, every probability is about the share of the others."""
+    scores = np.array([-0.5, 0.5, 1.1, 1.2])
+    made = fit_probability(scores, np.array([1, 1, 1, 0]), np.arange(4))
+    assert made(scores) == pytest.approx(0.75, abs=1e-3)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 60), st.floats(1e-6, 1e6), st.booleans())
 def test_the_map_always_rises(seed: int, count: int, scale: float, round_off: bool) -> None:
