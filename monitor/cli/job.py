@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,20 +131,15 @@ class Progress:
             progress.captioned += 1
         return progress
 
-    def batches(self, files: Sequence[Path], size: int) -> Iterator[Sequence[tuple[Path, bool]]]:
-        """Batches that are not wholly done: their files, and whether each has its record.
+    def flags(self, files: Sequence[Path]) -> bytes:
+        """Of each file, 1 where it has its record and 0 where it has none.
 
-        Files are batched by their place in the job, whatever is done of it: a caption's last
-        digits depend on its batch, and a job that was interrupted must come out as one that was
-        not.
+        A file that is given twice has two records; what was counted is counted no more.
         """
-        for start in range(0, len(files), size):
-            batch = files[start : start + size]
-            done = [self._take(str(file)) for file in batch]
-            if not all(done):
-                yield list(zip(batch, done, strict=True))
-
-    def _take(self, path: str) -> bool:
-        there = self._paths[path] > 0
-        self._paths[path] -= there
-        return there
+        flags = bytearray(len(files))
+        for place, file in enumerate(files):
+            path = str(file)
+            if self._paths[path]:
+                self._paths[path] -= 1
+                flags[place] = 1
+        return bytes(flags)

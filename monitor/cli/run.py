@@ -1,27 +1,25 @@
-"""Captioning one file after another: what fails, fails alone, and what is finished is kept."""
+"""A job: one window of files after another, and every report kept as soon as it is finished."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import click
 from rich.console import Console
-from transformers import BatchFeature
 
 from ..certified import promise_of
-from ..errors import ImageError
-from ..models.images import ImageInfo, OpenedImage, open_image
 from ..policy.policy import Policy
 from ..report import Failure, Report
+from ..retries import Retries
 from ..session import Monitor
 from .bar import Bar
 from .calibration import Cautions, introduction
+from .captioner import Captioner
 from .job import Progress, Recipe
 from .records import RecordFile
-from .terminal import LiveCaption, harmless, told
+from .windows import Window, windows
 
 ALL: Final = 0
 NOTHING: Final = 1
@@ -42,6 +40,7 @@ class CaptionRun:
         console: a terminal that shows captions; ``None`` to print JSON lines on stdout.
         log: where progress goes.
         policy: what to do about flags.
+        retries: of what fails in a way that passes.
     """
 
     def __init__(
@@ -55,15 +54,25 @@ class CaptionRun:
         console: Console | None,
         log: Console,
         policy: Policy | None = None,
+        retries: Retries | None = None,
     ) -> None:
         self._monitor = monitor
         self._prompt = prompt
-        self._max_new_tokens = max_new_tokens
-        self._max_pixels = max_pixels
         self._record_file = record_file
         self._console = console
         self._log = log
         self._policy = policy
+        self._retries = Retries() if retries is None else retries
+        self._captioner = Captioner(
+            monitor,
+            prompt=prompt,
+            max_new_tokens=max_new_tokens,
+            max_pixels=max_pixels,
+            policy=policy,
+            retries=self._retries,
+            console=console,
+            on_smaller=self._say_smaller,
+        )
         self._cautions = Cautions()
         self._there = 0
         self._done = 0
@@ -74,38 +83,29 @@ class CaptionRun:
     @property
     def recipe(self) -> Recipe:
         """How the captions are made, as far as reports tell."""
-        watched, calibration = self._monitor.layers, self._monitor.calibration
-        judged = calibration is not None and (self._policy is None or self._policy.act != "observe")
-        return Recipe(
-            model=self._monitor.name,
-            question=self._prompt,
-            max_new_tokens=self._max_new_tokens,
-            layers=(watched.first, watched.last),
-            policy=None if self._policy is None else self._policy.to_json(),
-            calibration=calibration.name if judged and calibration is not None else None,
-        )
+        return self._captioner.recipe
 
     def all(self, files: Sequence[Path], *, batch_size: int = 1) -> int:
         """Caption every file that has no record yet; the exit code that tells how it went.
 
         Raises:
             InputError: the file of reports was made in another way.
-            click.ClickException: a report cannot be written.
+            click.ClickException: a report cannot be written, or the device failed.
         """
         self._total = len(files)
-        progress = Progress(0, 0, Counter())
+        done = bytes(len(files))
         if self._record_file is not None:
-            progress = Progress.of(self._record_file.read(), self.recipe, self._record_file.path)
+            there = Progress.of(self._record_file.read(), self.recipe, self._record_file.path)
+            done = there.flags(files)
+        self._there = sum(done)
         self._introduce()
-        batches = list(progress.batches(files, batch_size))
-        self._there = self._total - sum(not done for batch in batches for _, done in batch)
         if self._there:
             path = self._record_file.path if self._record_file is not None else ""
             self._log.print(f"{self._there} of {self._total} are in {path} already.", markup=False)
         try:
             with Bar(self._log, self._total, self._there, shown=self._console is None) as self._bar:
-                for batch in batches:
-                    self._work(batch)
+                for window in windows(files, done, batch_size):
+                    self._work(window)
         except KeyboardInterrupt:
             self._log.print(f"Interrupted; {self._done} finished reports are kept.", style="red")
             return INTERRUPTED
@@ -123,36 +123,26 @@ class CaptionRun:
         for line in self._cautions.new(self._monitor.limits):
             self._log.print(line)
 
-    def _work(self, batch: Sequence[tuple[Path, bool]]) -> None:
-        """Caption a batch, and keep the records that are not there yet, in the files' order."""
-        records: list[Report | Failure | None] = []
-        opened: list[OpenedImage] = []
-        for path, _ in batch:
-            try:
-                opened.append(open_image(path, max_pixels=self._max_pixels))
-                records.append(None)
-            except ImageError as error:
-                records.append(_failure(str(path), error))
-        captioned = iter(self._captioned(opened))
-        records = [next(captioned) if record is None else record for record in records]
-        new = [
-            record
-            for record, (_, done) in zip(records, batch, strict=True)
-            if record is not None and not done
-        ]
-        self._keep(new)
-        for record in new:
-            self._tell_of(record)
-
-    def _captioned(self, batch: Sequence[OpenedImage]) -> Sequence[Report | Failure]:
-        if not batch:
-            return ()
-        try:
-            return self._reports(batch)
-        except Exception as error:  # recorded; whatever one image does must not stop the others
-            if len(batch) == 1:
-                return [_failure(batch[0].info.path, error)]
-            return [record for one in batch for record in self._captioned([one])]
+    def _work(self, window: Window[Path]) -> None:
+        """Caption a window, and keep the records that are not there yet, in the files' order."""
+        found: dict[int, Report | Failure] = {}
+        wanted = [place for place, done in enumerate(window.done) if not done]
+        for batch in window.batches:
+            records = self._captioner.records([window.items[place] for place in batch])
+            found.update(zip(batch, records, strict=True))
+            ready = 0
+            while ready < len(wanted) and wanted[ready] in found:
+                ready += 1
+            # Those that wait for one before them are lost with the process, and made again.
+            if self._captioner.lost is not None:
+                wanted = [place for place in wanted if place in found]
+                ready = len(wanted)
+            new = [found.pop(place) for place in wanted[:ready]]
+            wanted = wanted[ready:]
+            self._keep(new)
+            for record in new:
+                self._tell_of(record)
+            self._stop_if_lost()
 
     def _tell_of(self, record: Report | Failure) -> None:
         if isinstance(record, Failure):
@@ -171,47 +161,26 @@ class CaptionRun:
         if self._bar is not None:
             self._bar.advance()
 
-    def _reports(self, batch: Sequence[OpenedImage]) -> Sequence[Report]:
-        infos = [one.info for one in batch]
-        inputs = self._monitor.prepare([one.image for one in batch], self._prompt)
-        if self._console is not None and len(batch) == 1:
-            return [self._show(self._console, inputs, infos[0])]
-        result = self._monitor.generate(
-            **inputs, images=infos, max_new_tokens=self._max_new_tokens, policy=self._policy
-        )
-        if self._console is not None:
-            for info, report in zip(infos, result.reports, strict=True):
-                self._console.print(info.path, style="bold", markup=False)
-                self._console.print(harmless(report.text), highlight=False, markup=False)
-                self._tell(self._console, report)
-        return result.reports
+    def _say_smaller(self, size: int) -> None:
+        self._log.print(f"Out of memory: batches of {size} for now.", style="yellow", markup=False)
 
-    def _show(self, console: Console, inputs: BatchFeature, info: ImageInfo) -> Report:
-        console.print(info.path, style="bold", markup=False, highlight=False)
-        stream = self._monitor.stream(
-            **inputs, images=[info], max_new_tokens=self._max_new_tokens, policy=self._policy
-        )
-        with stream, LiveCaption(console) as live:
-            for event in stream:
-                live.add(event)
-        console.print()
-        report = stream.watch.reports[0]
-        self._tell(console, report)
-        return report
-
-    @staticmethod
-    def _tell(console: Console, report: Report) -> None:
-        """What a policy did, below the caption."""
-        for action in report.actions:
-            console.print(told(action))
+    def _stop_if_lost(self) -> None:
+        lost = self._captioner.lost
+        if lost is not None:
+            raise click.ClickException(
+                f"The device failed and cannot be used by this process any more: {lost} The images "
+                f"it was busy with are recorded as failed. The same command goes on with the "
+                f"others; --retry-failed tries these again."
+            )
 
     def _keep(self, records: Sequence[Report | Failure]) -> None:
         if self._record_file is not None and records:
+            file = self._record_file
             try:
-                self._record_file.write(records)
+                self._retries.call(lambda: file.write(records))
             except OSError as error:
                 raise click.ClickException(
-                    f"A report could not be appended to {self._record_file.path}: {error}. The "
+                    f"A report could not be appended to {file.path}: {error}. The "
                     f"{self._there + self._done + self._failed} before it are kept; the same "
                     f"command goes on from there."
                 ) from error
@@ -237,7 +206,3 @@ class CaptionRun:
     @property
     def _bar_is_shown(self) -> bool:
         return self._bar is not None and self._bar.shown
-
-
-def _failure(path: str, error: Exception) -> Failure:
-    return Failure(image=path, error=type(error).__name__, message=str(error))

@@ -230,7 +230,7 @@ def test_an_interrupt_keeps_what_is_finished(
             raise KeyboardInterrupt
         return open_image(path, **options)
 
-    monkeypatch.setattr("sightline.monitor.cli.run.open_image", interrupted)
+    monkeypatch.setattr("sightline.monitor.cli.captioner.open_image", interrupted)
     assert _run(monitor).all([album / "a.png", album / "c.png"]) == 130
     assert len(records(capsys.readouterr().out)) == 1
 
