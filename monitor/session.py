@@ -19,15 +19,12 @@ from ..detectors.svar import LayerRange
 from ..detectors.verdict import Calibration
 from .attention.layers import by_range, choose_layers
 from .attention.lens import lens_parts
-from .beamwatch import BeamWatch
-from .calls import Calls
-from .caption import Caption
-from .certified import promise_of, resolve
 from .decoding.inputs import read_prompts
 from .decoding.options import DecodingOptions
 from .errors import ModelError, OptionError
 from .events import Event, Verdict
-from .judging import Judge
+from .judging.certified import promise_of, resolve
+from .judging.judge import Judge
 from .language.lexicon import Lexicon
 from .language.nouns import NounSpotter
 from .language.words import Detokenizer, WordSplitter
@@ -42,8 +39,11 @@ from .policy.policy import Policy
 from .policy.redecoding import Redecoding
 from .policy.release import Show
 from .report import Report
-from .stream import EventStream
-from .watch import Watch
+from .watching.beamwatch import BeamWatch
+from .watching.calls import Calls
+from .watching.caption import Caption
+from .watching.stream import EventStream
+from .watching.watch import Watch
 
 if TYPE_CHECKING:
     from spacy.language import Language

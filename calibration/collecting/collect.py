@@ -19,8 +19,8 @@ from ...monitor.errors import ImageError, InputError, SightlineError
 from ...monitor.language.words import Detokenizer
 from ...monitor.models.identity import identity
 from ...monitor.models.images import MAX_PIXELS, OpenedImage, find_images, open_image
-from ...monitor.recording import Recorder
 from ...monitor.session import Monitor
+from ...monitor.watching.recording import Recorder
 from ..objects.annotations import AnnotationError, Annotations
 from .collected import CaptionGatherer, CollectedCaption, ImageFacts
 from .folder import TableFolder, by_number

@@ -9,7 +9,7 @@ from typing import Literal
 
 from ...detectors.mentions import MentionEvidence
 from ...monitor.events import End, Event, Mention, Token, Word
-from ...monitor.observed import MentionObserver
+from ...monitor.watching.observed import MentionObserver
 
 Finish = Literal["eos", "length", "stopped"]
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from ...monitor.events import Mention, Word
 from ...monitor.language.lexicon import Lexicon
 from ...monitor.language.words import Detokenizer, WordSplitter
-from ...monitor.observed import MentionObserver
-from ...monitor.recording import Recorder, Transcript
+from ...monitor.watching.observed import MentionObserver
+from ...monitor.watching.recording import Recorder, Transcript
 from ..objects.labelling import find_objects
 from .collected import CollectedCaption, ImageFacts, collect
 

@@ -206,8 +206,8 @@ def caption(
 
 def _policy(name: str, threshold: float | None, monitor: Monitor) -> Policy | None:
     """What the command line asks for; ``None`` where it asks for nothing but flags."""
-    from ..certified import CALIBRATED, resolve
     from ..errors import OptionError
+    from ..judging.certified import CALIBRATED, resolve
 
     if name == "flag" and threshold is None:
         return None

@@ -9,7 +9,7 @@ from typing import Final
 import click
 from rich.console import Console
 
-from ..certified import promise_of
+from ..judging.certified import promise_of
 from ..policy.policy import Policy
 from ..report import Failure, Report
 from ..retries import Retries
@@ -93,10 +93,7 @@ class CaptionRun:
             click.ClickException: a report cannot be written, or the device failed.
         """
         self._total = len(files)
-        done = bytes(len(files))
-        if self._record_file is not None:
-            there = Progress.of(self._record_file.read(), self.recipe, self._record_file.path)
-            done = there.flags(files)
+        done = self._flags(files)
         self._there = sum(done)
         self._introduce()
         if self._there:
@@ -114,6 +111,13 @@ class CaptionRun:
         if not self._done and not self._there:
             return NOTHING
         return SOME if self._failed else ALL
+
+    def _flags(self, files: Sequence[Path]) -> bytes:
+        """Of each file, 1 where its record is there."""
+        file = self._record_file
+        if file is None:
+            return bytes(len(files))
+        return Progress.of(file.read(), self.recipe, file.path).flags(files)
 
     def _introduce(self) -> None:
         """Say once who judges, and what must be known of it."""

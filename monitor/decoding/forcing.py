@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from ..adapters import signed
 from ..errors import SightlineError
+from ..watching.adapters import signed
 
 
 class DeadEndError(SightlineError, ArithmeticError):

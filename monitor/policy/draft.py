@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, Protocol
 
 from ...detectors.evidence import Evidence
-from ..caption import Caption
 from ..events import Event, Mention, Verdict, Word
+from ..watching.caption import Caption
 from .spans import Sentences
 
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedModel
 
-from ..adapters import signed
 from ..attention.blocks import SpanMeter
 from ..attention.lens import Lens
 from ..attention.measurement import PendingStep, StepMeter
@@ -24,7 +23,8 @@ from ..decoding.resumable import ResumableGeneration, Step
 from ..errors import NonFiniteError, OptionError, WatchError
 from ..events import Event
 from ..report import Header, Report, ReportBuilder
-from ..watch import CancelledError
+from ..watching.adapters import signed
+from ..watching.watch import CancelledError
 from .blind import BlindBranch, contrasted
 from .draft import Draft, MakeCaption
 from .policy import Policy

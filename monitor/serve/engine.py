@@ -15,7 +15,7 @@ from ..errors import SightlineError
 from ..events import Event
 from ..report import Report
 from ..session import Monitor
-from ..stream import EventStream
+from ..watching.stream import EventStream
 from .limits import Limits
 from .question import Question, RefusedError
 

@@ -27,7 +27,7 @@ from scipy.stats import theilslopes
 from sightline.monitor.attention.tap import AttentionTap
 from sightline.monitor.report import Report
 from sightline.monitor.session import Monitor
-from sightline.monitor.watch import Watch
+from sightline.monitor.watching.watch import Watch
 from transformers import AttentionInterface, AttentionMaskInterface, StoppingCriteria
 
 from .workbench import environment, record

@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from sightline.detectors.evidence import Evidence
 from sightline.detectors.svar import LayerRange
 from sightline.detectors.threshold import SvarThreshold
-from sightline.monitor.caption import Caption
 from sightline.monitor.events import End, Event, Mention, Token, Verdict, Word
 from sightline.monitor.language.lexicon import Lexicon
 from sightline.monitor.language.nouns import NounSpotter
@@ -34,6 +33,7 @@ from sightline.monitor.report import (
     schema,
     shipped_schema,
 )
+from sightline.monitor.watching.caption import Caption
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 

@@ -16,8 +16,8 @@ from sightline.calibration.collecting.table import CalibrationTable
 from sightline.calibration.scenes.coco import export
 from sightline.calibration.scenes.seeds import seeds
 from sightline.monitor.cli.main import main
-from sightline.monitor.recording import Recorder
 from sightline.monitor.session import Monitor
+from sightline.monitor.watching.recording import Recorder
 
 IMAGES = 6
 

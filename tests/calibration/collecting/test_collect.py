@@ -36,8 +36,8 @@ from sightline.monitor.errors import InputError
 from sightline.monitor.events import Event, Mention, Token, Word
 from sightline.monitor.models.images import open_image
 from sightline.monitor.models.prompts import DEFAULT_PROMPT
-from sightline.monitor.observed import MentionObserver
 from sightline.monitor.session import Monitor
+from sightline.monitor.watching.observed import MentionObserver
 
 IMAGES, BATCH = 22, 4
 

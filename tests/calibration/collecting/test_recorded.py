@@ -15,8 +15,8 @@ from sightline.calibration.scenes.world import sample_scene
 from sightline.detectors.evidence import Evidence
 from sightline.monitor.language.words import Detokenizer
 from sightline.monitor.models.prompts import DEFAULT_PROMPT
-from sightline.monitor.recording import Recorder
 from sightline.monitor.session import Monitor
+from sightline.monitor.watching.recording import Recorder
 
 SCENES = 30
 

@@ -15,8 +15,8 @@ from sightline.monitor.events import Token
 from sightline.monitor.session import Monitor
 from transformers import LlavaForConditionalGeneration, LogitsProcessor
 
-from .families import build
-from .teacher import Heard, check_evidence, same
+from ..families import build
+from ..teacher import Heard, check_evidence, same
 
 Tiny = tuple[Any, Any]
 Scripted = Callable[..., LogitsProcessor]

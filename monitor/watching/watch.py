@@ -15,16 +15,16 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 
+from ..attention.blocks import BlockMeter
+from ..attention.lens import Lens
+from ..attention.measurement import PendingStep, StepMeter
+from ..attention.tap import AttentionTap
+from ..decoding.options import DecodingOptions
+from ..errors import NonFiniteError, OptionError, SightlineError, WatchError
+from ..events import Event
+from ..report import Header, Report
 from .adapters import WatchingProcessor, WatchingStreamer
-from .attention.blocks import BlockMeter
-from .attention.lens import Lens
-from .attention.measurement import PendingStep, StepMeter
-from .attention.tap import AttentionTap
 from .caption import Caption
-from .decoding.options import DecodingOptions
-from .errors import NonFiniteError, OptionError, SightlineError, WatchError
-from .events import Event
-from .report import Header, Report
 from .scribe import Scribe
 
 
@@ -46,7 +46,7 @@ class Watch:
     Under greedy decoding and sampling each forward pass gives every row a token. Under assisted
     decoding (an assistant model, prompt lookup) a pass verifies several candidates of one row:
     each accepted token has the row that predicted it, and what was rejected leaves no trace. A
-    :class:`~sightline.monitor.beamwatch.BeamWatch` watches beam search.
+    :class:`.BeamWatch` watches beam search.
 
     Args:
         model: the model that ``generate`` is called on.

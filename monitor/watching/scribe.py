@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..detectors.evidence import Evidence
-from .attention.measurement import Measurement
+from ...detectors.evidence import Evidence
+from ..attention.measurement import Measurement
+from ..decoding.options import DecodingOptions
+from ..errors import NonFiniteError
+from ..events import End, Event
+from ..report import Header, Report, ReportBuilder
 from .caption import Caption
-from .decoding.options import DecodingOptions
-from .errors import NonFiniteError
-from .events import End, Event
-from .report import Header, Report, ReportBuilder
 
 _UNREAD = 32
 """Tokens a row that are read as text together, while nobody listens."""

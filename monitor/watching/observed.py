@@ -10,9 +10,9 @@ from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
 
-from ..detectors.evidence import Evidence
-from ..detectors.mentions import MentionEvidence
-from .events import Mention, Word
+from ...detectors.evidence import Evidence
+from ...detectors.mentions import MentionEvidence
+from ..events import Mention, Word
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from ..attention.deferred import DeferredTap
+from ..attention.measurement import Distribution, Measurement, StepMeter
+from ..decoding.inputs import prompt_length, read_prompts
+from ..decoding.options import DecodingOptions
+from ..errors import NonFiniteError, OptionError, WatchError
+from ..models.anatomy import Anatomy
 from .adapters import WatchingProcessor
-from .attention.deferred import DeferredTap
-from .attention.measurement import Distribution, Measurement, StepMeter
-from .decoding.inputs import prompt_length, read_prompts
-from .decoding.options import DecodingOptions
-from .errors import NonFiniteError, OptionError, WatchError
-from .models.anatomy import Anatomy
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Transcript:
 class Recorder:
     """Records a call of ``generate``, for those who want to know of few of its tokens.
 
-    A :class:`~sightline.monitor.watch.Watch` tells of every token while it is written. Where
+    A :class:`.Watch` tells of every token while it is written. Where
     nobody listens and most tokens do not matter, it is cheaper to ask when all is written::
 
         with Recorder(model, anatomy, inputs, **options) as recorder:
@@ -198,7 +198,7 @@ class Recorder:
 def _written(
     ids: Sequence[int], options: DecodingOptions
 ) -> tuple[tuple[int, ...], Literal["eos", "length", "stopped"]]:
-    """A row's own tokens, as :class:`~sightline.monitor.watch.Watch` tells them from filling."""
+    """A row's own tokens, as :class:`.Watch` tells them from filling."""
     held = 0  # pad tokens at the end, which the model wrote only if another token follows
     for place, token in enumerate(ids):
         if token in options.eos:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sightline.detectors.conditions import Conditions, ModelIdentity
 from sightline.monitor.errors import ModelError
-from sightline.monitor.matching import caption_limits, model_limits
+from sightline.monitor.judging.matching import caption_limits, model_limits
 
 MADE_FOR = ModelIdentity("hub/model", "sha256:aa", "Llava", 32, 16)
 CONDITIONS = Conditions(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sightline.detectors.evidence import Evidence
 from sightline.monitor.events import Mention, Word
-from sightline.monitor.observed import MentionObserver
+from sightline.monitor.watching.observed import MentionObserver
 
 
 def evidence(step: int) -> Evidence:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from sightline.monitor.adapters import WatchingProcessor, WatchingStreamer
 from sightline.monitor.decoding.forcing import Forcing
 from sightline.monitor.errors import NonFiniteError, WatchError
 from sightline.monitor.events import Event, Token
 from sightline.monitor.session import Monitor
+from sightline.monitor.watching.adapters import WatchingProcessor, WatchingStreamer
 from torch import Tensor
 from transformers import (
     LlavaProcessor,

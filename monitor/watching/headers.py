@@ -9,13 +9,13 @@ from typing import Any
 from pydantic import JsonValue
 from transformers import PreTrainedModel
 
-from ..detectors.svar import LayerRange
-from .decoding.inputs import PromptBatch
-from .errors import InputError
-from .judging import Judge
-from .models.images import ImageInfo
-from .policy.policy import Policy
-from .report import (
+from ...detectors.svar import LayerRange
+from ..decoding.inputs import PromptBatch
+from ..errors import InputError
+from ..judging.judge import Judge
+from ..models.images import ImageInfo
+from ..policy.policy import Policy
+from ..report import (
     CalibrationSection,
     CertificateSection,
     Header,

@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 from sightline.monitor.errors import InputError, OptionError
-from sightline.monitor.recording import Recorder
 from sightline.monitor.session import Monitor
+from sightline.monitor.watching.recording import Recorder
 from torch import Tensor
 from transformers import DynamicCache
 
-from .families import build
-from .teacher import Heard, check_evidence, same
+from ..families import build
+from ..teacher import Heard, check_evidence, same
 
 Tiny = tuple[Any, Any]
 DICT: dict[str, Any] = {

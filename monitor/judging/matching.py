@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from ..detectors.conditions import Conditions, ModelIdentity
-from .errors import ModelError
+from ...detectors.conditions import Conditions, ModelIdentity
+from ..errors import ModelError
 
 # The options that decide which tokens a model writes, with what they are where nothing is said.
 _DECIDING: Final[Mapping[str, object]] = {

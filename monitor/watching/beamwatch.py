@@ -11,21 +11,21 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 
+from ..attention.lens import Lens
+from ..attention.measurement import PendingStep
+from ..attention.tap import AttentionTap
+from ..decoding.beams import BeamLedger
+from ..decoding.options import DecodingOptions
+from ..errors import NonFiniteError, OptionError, WatchError
+from ..events import Event
+from ..report import Header
 from .adapters import WatchingCriterion
-from .attention.lens import Lens
-from .attention.measurement import PendingStep
-from .attention.tap import AttentionTap
 from .caption import Caption
-from .decoding.beams import BeamLedger
-from .decoding.options import DecodingOptions
-from .errors import NonFiniteError, OptionError, WatchError
-from .events import Event
-from .report import Header
 from .watch import Watch
 
 
 class BeamWatch(Watch):
-    """A :class:`~sightline.monitor.watch.Watch` of beam search. Made by ``Monitor.watch``.
+    """A :class:`.Watch` of beam search. Made by ``Monitor.watch``.
 
     Beam search drops beams, splits others and reorders the cache as it goes, and takes no streamer:
     which tokens a caption has is known when it is over. Then every event of every caption comes
@@ -39,7 +39,7 @@ class BeamWatch(Watch):
     ``stopping_criteria=[watch.stopping_criterion]`` and ``return_dict_in_generate=True``, and
     ``watch.finish`` what it returned.
 
-    Args and errors: as :class:`~sightline.monitor.watch.Watch`; there can be no ``streamer``.
+    Args and errors: as :class:`.Watch`; there can be no ``streamer``.
     ``recent_patches`` are those of the running beams, in the rows of the forward pass.
     """
 

@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from sightline.detectors.calibrated import CalibratedDetector
 from sightline.detectors.certificate import Certificate
-from sightline.monitor.certified import promise_of, resolve
 from sightline.monitor.cli.calibration import introduction
 from sightline.monitor.cli.main import main
 from sightline.monitor.errors import OptionError
-from sightline.monitor.judging import ACTED
+from sightline.monitor.judging.certified import promise_of, resolve
+from sightline.monitor.judging.judge import ACTED
 from sightline.monitor.policy.policy import AVOID, Intervention, Policy
 from sightline.monitor.report import CalibrationSection, Report, parse_record
 from sightline.monitor.session import Monitor

@@ -14,15 +14,15 @@ from sightline.detectors.evidence import Evidence
 from sightline.detectors.mentions import MentionEvidence, Timing
 from sightline.detectors.svar import LayerRange
 from sightline.detectors.verdict import Judgement, Scope
-from sightline.monitor.caption import Caption
 from sightline.monitor.events import Event, Mention, Token, Verdict
 from sightline.monitor.language.lexicon import Lexicon
 from sightline.monitor.language.nouns import NounSpotter
 from sightline.monitor.language.words import Detokenizer, WordSplitter
+from sightline.monitor.watching.caption import Caption
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from .judges import judging
+from ..judges import judging
 
 TEXT = " a dog sees the cat in the scene by a pebble"
 

@@ -21,7 +21,7 @@ from sightline.monitor.report import Report
 from sightline.monitor.session import Monitor
 from transformers import AutoModelForImageTextToText, LogitsProcessor
 
-from .judges import TINY, judging
+from ..judges import TINY, judging
 
 Tiny = tuple[Any, Any]
 Scripted = Callable[..., LogitsProcessor]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..detectors.calibrated import CalibratedDetector
-from ..detectors.certificate import Certificate
-from ..detectors.verdict import Calibration
-from .errors import OptionError
-from .policy.policy import Policy
+from ...detectors.calibrated import CalibratedDetector
+from ...detectors.certificate import Certificate
+from ...detectors.verdict import Calibration
+from ..errors import OptionError
+from ..policy.policy import Policy
 
 CALIBRATED: Final = "calibrated"
 """Name of the policy that came with the calibration."""

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
-from ..detectors.evidence import Evidence
-from ..detectors.svar import LayerRange
-from ..detectors.verdict import Calibration, Judgement
-from .events import End, Event, Mention, Token, Verdict, Word
-from .language.nouns import NounSpotter
-from .language.words import TokenStream, WordSplitter
+from ...detectors.evidence import Evidence
+from ...detectors.svar import LayerRange
+from ...detectors.verdict import Calibration, Judgement
+from ..events import End, Event, Mention, Token, Verdict, Word
+from ..language.nouns import NounSpotter
+from ..language.words import TokenStream, WordSplitter
+from ..report import svar_of
 from .observed import MentionObserver
-from .report import svar_of
 
 
 class Caption:

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from transformers import PreTrainedModel, ProcessorMixin
 
-from ..detectors.certificate import Certificate
-from ..detectors.mentions import MentionEvidence
-from ..detectors.verdict import Calibration, Judgement
-from .errors import ModelError
+from ...detectors.certificate import Certificate
+from ...detectors.mentions import MentionEvidence
+from ...detectors.verdict import Calibration, Judgement
+from ..errors import ModelError
+from ..models.anatomy import Anatomy
+from ..models.identity import identity
 from .matching import caption_limits, model_limits
-from .models.anatomy import Anatomy
-from .models.identity import identity
 
 ACTED: Final = (
     "What is promised holds for flags that nothing follows from; here a policy acted on them, and "

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from sightline.monitor.beamwatch import BeamWatch
 from sightline.monitor.errors import NonFiniteError, OptionError, WatchError
 from sightline.monitor.events import End, Event
 from sightline.monitor.session import Monitor
-from sightline.monitor.watch import Watch
+from sightline.monitor.watching.beamwatch import BeamWatch
+from sightline.monitor.watching.watch import Watch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 from transformers.generation.streamers import TextStreamer
 
-from .families import build
-from .teacher import Heard, check_evidence, same
+from ..families import build
+from ..teacher import Heard, check_evidence, same
 
 Tiny = tuple[Any, Any]
 Scripted = Callable[..., LogitsProcessor]

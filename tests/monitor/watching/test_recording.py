@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from sightline.monitor.errors import NonFiniteError, OptionError, WatchError
 from sightline.monitor.events import End, Event, Token
-from sightline.monitor.recording import Recorder
 from sightline.monitor.session import Monitor
+from sightline.monitor.watching.recording import Recorder
 from transformers import LogitsProcessor
 
 Scripted = Callable[..., LogitsProcessor]

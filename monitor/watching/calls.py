@@ -9,18 +9,18 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ..detectors.svar import LayerRange
-from .attention.intervention import HeadGuided
-from .attention.lens import Lens
-from .attention.tap import AttentionTap
-from .decoding.inputs import prompt_length, read_prompts
-from .decoding.options import OBSERVED, ONE_BY_ONE, DecodingOptions
+from ...detectors.svar import LayerRange
+from ..attention.intervention import HeadGuided
+from ..attention.lens import Lens
+from ..attention.tap import AttentionTap
+from ..decoding.inputs import prompt_length, read_prompts
+from ..decoding.options import OBSERVED, ONE_BY_ONE, DecodingOptions
+from ..judging.judge import Judge
+from ..models.anatomy import Anatomy
+from ..models.images import ImageInfo
+from ..policy.policy import Policy
+from ..report import Header
 from .headers import headers
-from .judging import Judge
-from .models.anatomy import Anatomy
-from .models.images import ImageInfo
-from .policy.policy import Policy
-from .report import Header
 
 
 @dataclass(frozen=True, slots=True, eq=False)
