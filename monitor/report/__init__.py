@@ -6,12 +6,14 @@ from .builder import (
     fold,
     svar_of,
 )
+from .inside import Band, BandsSection, Grid, Inside, MentionInside, Planes, Reads
 from .records import (
     Record,
     parse_record,
     schema,
     shipped_schema,
 )
+from .section import Number
 from .sections import (
     VERSION,
     ActionSection,
@@ -22,7 +24,6 @@ from .sections import (
     LayersSection,
     MentionSection,
     ModelSection,
-    Number,
     Report,
     TimingsSection,
     TokenSection,
@@ -32,15 +33,22 @@ from .sections import (
 __all__ = [
     "VERSION",
     "ActionSection",
+    "Band",
+    "BandsSection",
     "CalibrationSection",
     "CertificateSection",
     "Failure",
+    "Grid",
     "Header",
     "ImageSection",
+    "Inside",
     "LayersSection",
+    "MentionInside",
     "MentionSection",
     "ModelSection",
     "Number",
+    "Planes",
+    "Reads",
     "Record",
     "Report",
     "ReportBuilder",

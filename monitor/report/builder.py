@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue
 from ...detectors.evidence import Evidence
 from ...detectors.svar import LayerRange, svar
 from ..events import Action, End, Event, Mention, Retract, Token, Verdict, Word
+from .section import Section
 from .sections import (
     ActionSection,
     CalibrationSection,
@@ -20,7 +21,6 @@ from .sections import (
     MentionSection,
     ModelSection,
     Report,
-    Section,
     TimingsSection,
     TokenSection,
     TrialSection,

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from ...detectors.certificate import Certificate, Left
 from ...detectors.guarantee import Target
 from ...detectors.mentions import Timing
 from ...detectors.svar import Source
 from ...detectors.verdict import Kind
+from .inside import Inside, MentionInside
+from .section import Number, Section
 
 VERSION: Final = 1
-
-
-def _finite(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Number = Annotated[float | None, BeforeValidator(_finite)]
-"""A float that is null in JSON where it is missing, NaN or infinite."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ModelSection(Section):
@@ -159,6 +148,9 @@ class MentionSection(Section):
     evidence: Number = Field(
         default=None, description="What the model's inside adds to that, likewise."
     )
+    inside: MentionInside | None = Field(
+        default=None, description="Where the model looked; null unless it was asked for."
+    )
 
 
 class TrialSection(Section):
@@ -227,6 +219,9 @@ class Report(Section):
     )
     truncated: bool = Field(description="True where the caption was cut or interrupted.")
     timings: TimingsSection
+    inside: Inside | None = Field(
+        default=None, description="What the model's inside was like; null unless it was asked for."
+    )
 
     def to_json(self) -> str:
         """One line of JSON, without a newline."""
