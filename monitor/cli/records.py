@@ -86,23 +86,29 @@ class RecordFile:
         os.ftruncate(self._file, whole)
 
     def read(self) -> Iterator[Mapping[str, Any]]:
-        """The records that are there, in order, as JSON values.
+        """What the records say of themselves, in order, as JSON values.
+
+        Of a caption that is all but its text, tokens and mentions, which fill nearly all of a line
+        and need not be read to know whose it is and how it was made.
 
         Raises:
             InputError: a line is no report.
         """
+        for number, line in enumerate(self._lines(), start=1):
+            try:
+                record = _heading(line)
+            except ValueError:
+                record = None
+            if not isinstance(record, dict) or record.get("kind") not in ("caption", "failure"):
+                raise InputError(
+                    f"{self.path} must be a file of reports to be gone on with, but line "
+                    f"{number} is none: {line[:40]!r}. Give another --out."
+                )
+            yield record
+
+    def _lines(self) -> Iterator[bytes]:
         with self.path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    record = None
-                if not isinstance(record, dict) or record.get("kind") not in ("caption", "failure"):
-                    raise InputError(
-                        f"{self.path} must be a file of reports to be gone on with, but line "
-                        f"{number} is none: {line[:40]!r}. Give another --out."
-                    )
-                yield record
+            yield from file
 
     def write(self, records: Sequence[Report | Failure]) -> None:
         """Append records, all of them or, where the disk is full, none."""
@@ -120,17 +126,28 @@ class RecordFile:
         """Take out the lines of images that failed, so that they are tried again."""
         draft = self.path.with_name(self.path.name + ".part")
         try:
-            with draft.open("w", encoding="utf-8") as file:
-                for record in self.read():
+            with draft.open("wb") as file:
+                for record, line in zip(self.read(), self._lines(), strict=True):
                     if record["kind"] == "caption":
-                        file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
-                        file.write("\n")
+                        file.write(line)
             draft.replace(self.path)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
         os.close(self._file)
-        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND, 0o666)
+        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND)
+
+
+def _heading(line: bytes) -> object:
+    """A record without what stands between its text and its policy, if it is in that order."""
+    # No such bytes can be in the middle of a string: there, its quotes would be escaped.
+    text, policy = line.find(b',"text":'), line.rfind(b',"policy":')
+    if 0 < text < policy:
+        try:
+            return json.loads(line[:text] + line[policy:])
+        except ValueError:
+            pass  # the order is another one; what is no JSON at all is found out below
+    return json.loads(line)
 
 
 def write_report(path: Path, record: Report | Failure) -> None:

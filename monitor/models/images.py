@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import ImageError
+from .files import FileList
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """What is opened. Formats that run a program to be read (EPS) or are rarely meant are not."""
@@ -124,20 +125,12 @@ def open_image(
     return OpenedImage(image=rgb, info=info)
 
 
-def find_images(paths: Iterable[str | Path]) -> tuple[Path, ...]:
+def find_images(paths: Iterable[str | Path]) -> FileList:
     """Files as given, and for a folder the image files directly in it, by name.
 
     Nothing is opened; a path that does not exist is passed on, to fail by itself later.
     """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            found.extend(
-                sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
-            )
-        else:
-            found.append(path)
-    return tuple(found)
+    return FileList.find(paths, SUFFIXES)
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
