@@ -227,12 +227,8 @@ class Lens:
         places = torch.where(exists, index, index[:, :1]).to(states.device)
         places = places.repeat_interleave(rows // self._prompt[0], dim=0).unsqueeze(2)
         image = states.gather(1, places.expand(-1, -1, states.shape[2]))
-        device = self._weight.device
-        image = image.to(device, non_blocking=True)
-        room = _LOGITS.get(device.type, _LOGITS["cpu"]) // (rows * self._weight.shape[0])
-        for part in image.split(max(room, 1), dim=1):
-            logits = self._head(self._norm(part)).float()
-            best = (logits - logits.logsumexp(dim=2, keepdim=True)).amax(dim=1)
+        for said in read_out(self._head, self._norm, image):
+            best = said.amax(dim=1)
             self._seen = best if self._seen is None else torch.maximum(self._seen, best)
 
     def _share(self, parts: Tensor, whole: Tensor) -> Tensor:
@@ -302,6 +298,26 @@ def lens_parts(anatomy: Anatomy) -> tuple[nn.Module, nn.Module]:
             f"lm_head= to Anatomy.of, or do without the lens."
         )
     return head, norm
+
+
+def read_out(head: nn.Module, norm: nn.Module, states: Tensor) -> Iterator[Tensor]:
+    """What hidden states say through the output head, a few states at a time.
+
+    Args:
+        head: see :func:`lens_parts`.
+        norm: see :func:`lens_parts`.
+        states: ``[rows, states, hidden]``, what a decoder layer gave.
+
+    Yields:
+        float32 ``[rows, some states, vocabulary]``, log-probabilities, on the head's device.
+    """
+    weight: Any = head.weight
+    device: torch.device = weight.device
+    states = states.to(device, non_blocking=True)
+    room = _LOGITS.get(device.type, _LOGITS["cpu"]) // (states.shape[0] * weight.shape[0])
+    for part in states.split(max(room, 1), dim=1):
+        logits = head(norm(part)).float()
+        yield logits - logits.logsumexp(dim=2, keepdim=True)
 
 
 def _size(states: Tensor, centred: bool) -> Tensor:

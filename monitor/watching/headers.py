@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pydantic import JsonValue
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from ...detectors.svar import LayerRange
@@ -54,8 +55,6 @@ def headers(
         InputError: ``images`` has another length than the batch.
     """
     ids, image, real = prompts.ids.cpu(), prompts.image.cpu(), prompts.real.cpu()
-    # Where ids are only the end of the sequence, they alone can be told as text.
-    cached = image.shape[1] - ids.shape[1]
     if images is not None and len(images) != len(ids):
         raise InputError(
             f"images must have one entry for each of the {len(ids)} prompts, has {len(images)}."
@@ -68,10 +67,7 @@ def headers(
     )
     for row, prompt in enumerate(ids):
         info = images[row] if images is not None else None
-        # A run of image tokens is one image: its first token stands for it.
-        later = image[row] & image[row].roll(1)
-        later[0] = False
-        text = str(tokenizer.decode(prompt[(real[row] & ~later)[cached:]]))
+        text = prompt_text(tokenizer, prompt, image[row], real[row])
         yield Header(
             model=described,
             prompt=text,
@@ -82,6 +78,21 @@ def headers(
             calibration="uncalibrated" if judge is None else _section(judge, text, settings),
             policy=None if policy is None else policy.to_json(),
         )
+
+
+def prompt_text(tokenizer: Any, prompt: Tensor, image: Tensor, real: Tensor) -> str:
+    """A prompt as reports have it: special tokens included, one image token for each run of them.
+
+    Args:
+        tokenizer: the processor's.
+        prompt: int64 ``[length]``; where it is only the end of the sequence, as beside a cache, it
+            alone is told.
+        image: bool ``[positions]``, True on image tokens.
+        real: bool ``[positions]``, False on padding.
+    """
+    later = image & image.roll(1)
+    later[0] = False
+    return str(tokenizer.decode(prompt[(real & ~later)[len(image) - len(prompt) :]]))
 
 
 def _section(judge: Judge, prompt: str, settings: dict[str, JsonValue]) -> CalibrationSection:
