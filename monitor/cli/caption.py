@@ -18,6 +18,7 @@ from .options import (
     max_new_tokens_option,
     model_option,
     prompt_option,
+    retries_option,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ Examples:
   sightline caption photo.jpg
   sightline caption photos/ --out reports.jsonl
   sightline caption photos/ --out part2.jsonl --batch-size 8 --shard 2/4
+  sightline caption photos/ --out reports.jsonl --retry-failed --retries 5
   sightline caption photo.jpg --json | jq '.mentions[] | [.word, .probability, .flagged]'
   sightline caption photo.jpg --model llava-hf/llava-1.5-7b-hf --device cuda
   sightline caption photos/ --model my-model/ --calibration artifact/
@@ -104,6 +106,7 @@ Exit codes:
     is_flag=True,
     help="Try the images again whose failure is in --out.",
 )
+@retries_option
 @click.option(
     "--shard",
     metavar="I/N",
@@ -116,7 +119,8 @@ Exit codes:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Images captioned at once; with more than one, nothing is shown while it is written.",
+    help="Images captioned at once; with more than one, nothing is shown while it is written. Of "
+    "neighbours those go together whose prompts are equally long; reports keep the images' order.",
 )
 @device_option
 @click.option(
@@ -140,6 +144,7 @@ def caption(
     lexicon: str | None,
     out: Path | None,
     retry_failed: bool,
+    retries: int,
     shard: str | None,
     as_json: bool,
     batch_size: int,
@@ -152,6 +157,7 @@ def caption(
     from ..errors import InputError
     from ..models.images import MAX_PIXELS, find_images
     from ..models.prompts import DEFAULT_PROMPT
+    from ..retries import Retries
     from .job import Shard
     from .records import RecordFile
     from .run import CaptionRun
@@ -196,6 +202,7 @@ def caption(
             record_file=record_file,
             console=None if as_json or not sys.stdout.isatty() else Console(),
             log=Console(stderr=True, highlight=False),
+            retries=Retries(retries),
         )
         try:
             code = run.all(files, batch_size=batch_size)

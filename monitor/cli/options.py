@@ -38,3 +38,11 @@ lexicon_option = click.option(
 device_option = click.option(
     "--device", help="Where the model runs, such as cuda; the CPU by default."
 )
+retries_option = click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="Try again so often, after a pause, what may pass: a read or write that fails, an image "
+    "for which there is no memory. Batches for which there is none are halved.",
+)

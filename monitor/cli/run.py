@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from .bar import Bar
 from .calibration import Cautions, introduction
 from .captioner import Captioner
 from .job import Progress, Recipe
+from .lengths import PromptLengths
 from .records import RecordFile
 from .windows import Window, windows
 
@@ -58,6 +59,7 @@ class CaptionRun:
     ) -> None:
         self._monitor = monitor
         self._prompt = prompt
+        self._max_pixels = max_pixels
         self._record_file = record_file
         self._console = console
         self._log = log
@@ -101,7 +103,8 @@ class CaptionRun:
             self._log.print(f"{self._there} of {self._total} are in {path} already.", markup=False)
         try:
             with Bar(self._log, self._total, self._there, shown=self._console is None) as self._bar:
-                for window in windows(files, done, batch_size):
+                length = self._length(batch_size) if self._there < self._total else None
+                for window in windows(files, done, batch_size, length=length):
                     self._work(window)
         except KeyboardInterrupt:
             self._log.print(f"Interrupted; {self._done} finished reports are kept.", style="red")
@@ -118,6 +121,15 @@ class CaptionRun:
         if file is None:
             return bytes(len(files))
         return Progress.of(file.read(), self.recipe, file.path).flags(files)
+
+    def _length(self, batch_size: int) -> Callable[[Path], int] | None:
+        """What tells prompts apart by their length; ``None`` where that is of no use."""
+        if batch_size == 1:
+            return None
+        lengths = PromptLengths(
+            self._monitor, self._prompt, max_pixels=self._max_pixels, retries=self._retries
+        )
+        return lengths.of if lengths.vary else None
 
     def _introduce(self) -> None:
         """Say once who judges, and what must be known of it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ..errors import ImageError
 from .files import FileList
@@ -78,28 +78,8 @@ def open_image(
         ImageError: the file is missing, unreadable, not one of :data:`FORMATS`, truncated, or has
             more than ``max_pixels`` pixels.
     """
-    source_of: str | Path | io.BytesIO = path if isinstance(path, (str, Path)) else io.BytesIO(path)
     name = name or (str(path) if isinstance(path, (str, Path)) else "image")
-    try:
-        with warnings.catch_warnings():
-            # Pillow's own warning comes at another size than our limit, which is an error.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            source = Image.open(source_of, formats=FORMATS)
-    except FileNotFoundError as error:
-        raise ImageError(f"No such image file: {name}. Check the path.") from error
-    except IsADirectoryError as error:
-        raise ImageError(f"An image must be a file; {name} is a folder.") from error
-    except PermissionError as error:
-        raise ImageError(f"The image {name} may not be read. Check its permissions.") from error
-    except Image.DecompressionBombError as error:
-        raise _too_large(name, str(error), max_pixels) from error
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{name} is not an image that can be read ({', '.join(FORMATS)}). "
-            "Convert it to PNG or JPEG."
-        ) from error
-    except _BROKEN as error:
-        raise _broken(name, error) from error
+    source = _source(path, name, max_pixels)
     with source:
         width, height = source.size
         if width * height > max_pixels:
@@ -125,12 +105,54 @@ def open_image(
     return OpenedImage(image=rgb, info=info)
 
 
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Width and height of an image file, pixels, upright, without decoding it.
+
+    Raises:
+        ImageError: the file is missing, unreadable or not one of :data:`FORMATS`.
+    """
+    with _source(path, str(path), MAX_PIXELS) as source:
+        width, height = source.size
+        try:
+            # What a PNG says of it after its pixels is not worth reading them all.
+            told = source.format != "PNG" or "exif" in source.info
+            turned = told and source.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        except _BROKEN as error:
+            raise _broken(str(path), error) from error
+    return (height, width) if turned else (width, height)
+
+
 def find_images(paths: Iterable[str | Path]) -> FileList:
     """Files as given, and for a folder the image files directly in it, by name.
 
     Nothing is opened; a path that does not exist is passed on, to fail by itself later.
     """
     return FileList.find(paths, SUFFIXES)
+
+
+def _source(path: str | Path | bytes, name: str, max_pixels: int) -> Image.Image:
+    """An image file, opened and not decoded."""
+    source_of: str | Path | io.BytesIO = path if isinstance(path, (str, Path)) else io.BytesIO(path)
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own warning comes at another size than our limit, which is an error.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(source_of, formats=FORMATS)
+    except FileNotFoundError as error:
+        raise ImageError(f"No such image file: {name}. Check the path.") from error
+    except IsADirectoryError as error:
+        raise ImageError(f"An image must be a file; {name} is a folder.") from error
+    except PermissionError as error:
+        raise ImageError(f"The image {name} may not be read. Check its permissions.") from error
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, str(error), max_pixels) from error
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"{name} is not an image that can be read ({', '.join(FORMATS)}). "
+            "Convert it to PNG or JPEG."
+        ) from error
+    except _BROKEN as error:
+        raise _broken(name, error) from error
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
