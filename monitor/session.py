@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -19,29 +18,27 @@ from ..detectors.svar import LayerRange
 from ..detectors.verdict import Calibration
 from .attention.layers import by_range, choose_layers
 from .attention.lens import lens_parts
-from .decoding.inputs import read_prompts
-from .decoding.options import DecodingOptions
-from .errors import ModelError, OptionError
-from .events import Event, Verdict
-from .judging.certified import promise_of, resolve
+from .calls import Calls
+from .errors import OptionError
+from .events import Event
+from .judging.certified import resolve
 from .judging.judge import Judge
+from .judging.ruling import Ruling
 from .language.lexicon import Lexicon
-from .language.nouns import NounSpotter
-from .language.words import Detokenizer, WordSplitter
+from .language.words import Detokenizer
 from .models.anatomy import Anatomy
 from .models.images import ImageInfo
 from .models.loading import load
 from .models.prompts import DEFAULT_PROMPT, Images, prepare
-from .policy.blind import BlindBranch
-from .policy.customgenerate import ENCODED, CustomGenerate
-from .policy.means import full_stop, guide_of
+from .models.subject import Subject
+from .policy.customgenerate import CustomGenerate
+from .policy.means import Means
 from .policy.policy import Policy
 from .policy.redecoding import Redecoding
 from .policy.release import Show
 from .report import Report
-from .watching.beamwatch import BeamWatch
-from .watching.calls import Calls
-from .watching.caption import Caption
+from .watching.arguments import split
+from .watching.pen import Pen
 from .watching.stream import EventStream
 from .watching.watch import Watch
 
@@ -64,6 +61,12 @@ class Captions:
     reports: tuple[Report, ...]
     sequences: Tensor
     output: Any
+
+    @classmethod
+    def of(cls, call: Watch | Redecoding, output: Any) -> Captions:
+        """What a call wrote, and what it returned."""
+        sequences = output if isinstance(output, Tensor) else output.sequences
+        return cls(call.texts, call.reports, sequences, output)
 
 
 class Monitor:
@@ -125,28 +128,12 @@ class Monitor:
         anatomy: Anatomy | None = None,
         name: str | None = None,
     ) -> None:
-        tokenizer = getattr(processor, "tokenizer", None)
-        if tokenizer is None:
-            raise ModelError(
-                f"The processor must hold the model's tokenizer, {type(processor).__name__} has "
-                f"none. Pass what AutoProcessor.from_pretrained returns for the model."
-            )
-        if not model.can_generate():
-            raise ModelError(
-                f"The model must write text, {type(model).__name__} has no generate(). Load it "
-                f"with AutoModelForImageTextToText."
-            )
-        self.model = model
-        self.processor = processor
-        self.tokenizer = tokenizer
-        self.name = name or getattr(model.config, "name_or_path", "") or type(model).__name__
-        try:
-            self.anatomy = anatomy if anatomy is not None else Anatomy.of(model)
-        except ValueError as error:
-            raise ModelError(
-                f"{error} A monitor takes what you pass there as "
-                f"Monitor(..., anatomy=Anatomy.of(model, ...))."
-            ) from error
+        subject = Subject.of(model, processor, anatomy=anatomy, name=name)
+        self.model = subject.model
+        self.processor = subject.processor
+        self.tokenizer = subject.tokenizer
+        self.anatomy = subject.anatomy
+        self.name = subject.name
         if isinstance(calibration, (str, Path)):
             calibration = CalibratedDetector.load(calibration)
         self.calibration = calibration
@@ -154,41 +141,40 @@ class Monitor:
             layers, name=self.name, anatomy=self.anatomy, calibration=calibration
         )
         self.lexicon = lexicon if isinstance(lexicon, Lexicon) else Lexicon.load(lexicon)
+        self.spacy_pipeline = spacy_pipeline
+        self.on_nonfinite: Literal["raise", "record"] = on_nonfinite
         self._judge: Judge | None = None
-        needed: set[int] = set()
         if calibration is not None:
             self._judge = Judge.of(
                 calibration,
-                model=model,
-                processor=processor,
-                anatomy=self.anatomy,
-                name=self.name,
+                subject=subject,
                 lexicon=self.lexicon.name,
                 allow_other_model=allow_other_model,
             )
-            needed = set(calibration.watched)
-        self.on_nonfinite: Literal["raise", "record"] = on_nonfinite
         watched: tuple[int, ...] | None = None
         if watch_layers == "range":
-            watched = tuple(sorted(needed | set(self.layers.layers)))
+            needed = () if calibration is None else calibration.watched
+            watched = tuple(sorted({*needed, *self.layers.layers}))
         lens = lens or (calibration is not None and calibration.lens)
         if lens:
             lens_parts(self.anatomy)  # a model without them is refused now
-        self._calls = Calls(
-            model=model,
-            anatomy=self.anatomy,
-            tokenizer=tokenizer,
-            name=self.name,
+        pen = Pen(
+            detokenizer=Detokenizer(self.tokenizer),
+            lexicon=self.lexicon,
+            tagger=spacy_pipeline,
             layers=self.layers,
+            calibration=calibration,
+        )
+        pen(0)  # taggers and lexicon are read now: nothing of it is left to the first token
+        self._calls = Calls(
+            subject=subject,
+            pen=pen,
+            means=Means(subject),
             watched=watched,
             patches=patches,
             lens=lens,
+            on_nonfinite=on_nonfinite,
         )
-        self._reads_text_alone = False
-        self.spacy_pipeline = spacy_pipeline
-        self._detokenizer = Detokenizer(tokenizer)
-        # Taggers and lexicon are read now: nothing of it is left to the first token.
-        self._caption(0, self.calibration)
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -286,35 +272,20 @@ class Monitor:
                 calibration where there is none.
             ValueError: there is no such policy.
         """
-        policy, judge = self._under(policy)
-        if policy is not None and policy.acts:
+        ruling = self._ruling(policy)
+        if ruling.policy is not None and ruling.acts:
             raise OptionError(
-                f"A watch only watches, it cannot act on flags, was asked to: {policy.act}. Use "
-                f"monitor.generate(policy=...) or monitor.stream(policy=...)."
+                f"A watch only watches, it cannot act on flags, was asked to: {ruling.policy.act}. "
+                f"Use monitor.generate(policy=...) or monitor.stream(policy=...)."
             )
-        call = self._calls.ready(
+        return self._calls.watch(
             inputs,
             options,
+            ruling=ruling,
             images=images,
-            policy=policy,
-            judge=judge,
-            image_positions=image_positions,
-        )
-        kind = BeamWatch if call.options.mode == "beams" else Watch
-        return kind(
-            model=self.model,
-            tap=call.tap,
-            lens=call.lens,
-            prompt=call.prompt,
-            length=call.length,
-            options=call.options,
-            headers=call.headers,
-            caption=partial(
-                self._caption, calibration=None if judge is None else judge.calibration
-            ),
-            on_nonfinite=self.on_nonfinite,
             on_event=on_event,
             streamer=streamer,
+            image_positions=image_positions,
         )
 
     def generate(
@@ -342,36 +313,34 @@ class Monitor:
             image_positions: see :meth:`watch`; not under a policy that acts.
             arguments: inputs and options, as ``generate`` takes them.
         """
-        inputs, options = _split(arguments)
-        policy = None if policy is None else resolve(policy, self.calibration)
-        if policy is not None and Policy.of(policy).acts:
-            _refuse_positions(image_positions)
-            run = self._redecoding(
+        inputs, options = split(arguments)
+        ruling = self._ruling(policy)
+        if ruling.acts:
+            rewriting = self._calls.redecoding(
                 inputs,
-                Policy.of(policy),
+                options,
+                ruling=ruling,
                 images=images,
                 on_event=on_event,
                 streamer=streamer,
                 show=show,
-                options=options,
+                image_positions=image_positions,
             )
-            with run:
-                output = run.run()
-            sequences = output if isinstance(output, Tensor) else output.sequences
-            return Captions(run.texts, run.reports, sequences, output)
-        watch = self.watch(
+            with rewriting:
+                output = rewriting.run()
+            return Captions.of(rewriting, output)
+        watch = self._calls.watch(
             inputs,
+            options,
+            ruling=ruling,
             images=images,
             on_event=on_event,
             streamer=streamer,
-            policy=policy,
             image_positions=image_positions,
-            **options,
         )
         with watch:
             output = self._run(watch, arguments)
-        sequences = output if isinstance(output, Tensor) else output.sequences
-        return Captions(watch.texts, watch.reports, sequences, output)
+        return Captions.of(watch, output)
 
     def stream(
         self,
@@ -397,38 +366,38 @@ class Monitor:
         Raises:
             OptionError: beam search, too: it has nothing to tell before it ends.
         """
-        inputs, options = _split(arguments)
+        inputs, options = split(arguments)
         streamer = options.pop("streamer", None)
-        policy = None if policy is None else resolve(policy, self.calibration)
-        if policy is not None and Policy.of(policy).acts:
-            _refuse_positions(image_positions)
+        ruling = self._ruling(policy)
+        if ruling.acts:
             rewrite = partial(
-                self._redecoding,
+                self._calls.redecoding,
                 inputs,
-                Policy.of(policy),
+                options,
+                ruling=ruling,
                 images=images,
                 streamer=streamer,
                 show=show,
-                options=options,
+                image_positions=image_positions,
             )
             rewrite(on_event=None)  # refuse bad input now, and not in the thread
             return EventStream(lambda sink: rewrite(on_event=sink), Redecoding.run)
-        make = partial(
-            self.watch,
+        watch = partial(
+            self._calls.watch,
             inputs,
+            options,
+            ruling=ruling,
             images=images,
             streamer=streamer,
-            policy=policy,
             image_positions=image_positions,
-            **options,
         )
-        if make().options.mode == "beams":
+        if watch(on_event=None).options.mode == "beams":
             raise OptionError(
                 "Beam search has nothing to stream: which tokens a caption has is known when it is "
                 "over. Use monitor.generate(), or num_beams=1."
             )
         return EventStream(
-            lambda sink: make(on_event=sink), partial(self._run, arguments=arguments)
+            lambda sink: watch(on_event=sink), partial(self._run, arguments=arguments)
         )
 
     def custom_generate(
@@ -465,115 +434,5 @@ class Monitor:
         model: Any = self.model  # a PreTrainedModel that generates, which has no type of its own
         return watch.finish(model.generate(**given))
 
-    def _under(self, policy: Policy | str | None) -> tuple[Policy | None, Judge | None]:
-        """A policy by its name, and the judge as it judges under it."""
-        if policy is None:
-            return None, self._judge
-        policy, judge = resolve(policy, self.calibration), self._judge
-        if judge is not None:
-            promise = promise_of(self.calibration, policy)
-            return policy, judge.under(
-                threshold=policy.threshold, acts=policy.acts, promise=promise
-            )
-        if policy.acts or policy.threshold is not None:
-            raise OptionError(
-                f"A policy needs verdicts to act on, but {self.name} has no calibration. Give the "
-                f"monitor one: Monitor(..., calibration=...)."
-            )
-        return policy, None
-
-    def _redecoding(
-        self,
-        inputs: Mapping[str, Any],
-        policy: Policy,
-        *,
-        images: Sequence[ImageInfo | None] | None,
-        on_event: Callable[[Event], None] | None,
-        streamer: BaseStreamer | None,
-        show: Show,
-        options: Mapping[str, Any],
-    ) -> Redecoding:
-        _, judge = self._under(policy)
-        assert judge is not None
-        if streamer is not None:
-            raise OptionError(
-                "A streamer cannot be told that a token was taken back, so none may be given under "
-                "a policy that acts. Use on_event=."
-            )
-        guide = guide_of(policy, self.anatomy)
-        call = self._calls.ready(
-            inputs, options, images=images, policy=policy, judge=judge, guide=guide
-        )
-        given = dict(options)
-        if call.options.stop_strings:
-            given.setdefault("tokenizer", self.tokenizer)
-        return Redecoding(
-            model=self.model,
-            tap=call.tap,
-            lens=call.lens,
-            blind=self._blind(policy, inputs, call.options),
-            inputs=inputs,
-            options=given,
-            known=call.options,
-            policy=policy,
-            headers=call.headers,
-            caption=partial(
-                self._caption, calibration=judge.calibration, together=on_event is None
-            ),
-            full_stop=full_stop(self.tokenizer),
-            on_nonfinite=self.on_nonfinite,
-            on_event=on_event,
-            show=show,
-        )
-
-    def _blind(
-        self, policy: Policy, inputs: Mapping[str, Any], known: DecodingOptions
-    ) -> BlindBranch | None:
-        """The model without the image, if a try of the policy asks for a contrast with it."""
-        if policy.act != "redecode" or not any(one.contrast for one in policy.tries):
-            return None
-        prompts = read_prompts(inputs, model=self.model, anatomy=self.anatomy, options=known)
-        branch = BlindBranch(self.model, prompts)
-        if not self._reads_text_alone:
-            branch.check()
-            self._reads_text_alone = True  # a property of the model, found out once
-        return branch
-
-    def _caption(
-        self,
-        row: int,
-        calibration: Calibration | None,
-        *,
-        judged: bool = True,
-        known: Mapping[int, Verdict] = MappingProxyType({}),
-        together: bool = False,
-    ) -> Caption:
-        return Caption(
-            row=row,
-            stream=self._detokenizer.stream(row),
-            words=WordSplitter(row),
-            nouns=NounSpotter(self.lexicon, tagger=self.spacy_pipeline, row=row),
-            layers=self.layers,
-            calibration=calibration if judged else None,
-            known=known,
-            together=together,
-        )
-
-
-def _refuse_positions(image_positions: Tensor | None) -> None:
-    if image_positions is not None:
-        raise OptionError(
-            "A policy that acts reads the prompt anew when it must, and needs it as input_ids: "
-            "image_positions cannot be given. Leave the policy out, or pass the whole prompt."
-        )
-
-
-def _split(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tensors are inputs, the rest are options; a BatchFeature may have been unpacked or not."""
-    inputs = {
-        name: value
-        for name, value in arguments.items()
-        if isinstance(value, Tensor) or name in ENCODED
-    }
-    options = {name: value for name, value in arguments.items() if name not in inputs}
-    return inputs, options
+    def _ruling(self, policy: Policy | str | None) -> Ruling:
+        return Ruling.of(policy, self._judge, name=self.name)

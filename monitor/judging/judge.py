@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from transformers import PreTrainedModel, ProcessorMixin
+from transformers import ProcessorMixin
 
 from ...detectors.certificate import Certificate
 from ...detectors.mentions import MentionEvidence
 from ...detectors.verdict import Calibration, Judgement
 from ..errors import ModelError
-from ..models.anatomy import Anatomy
 from ..models.identity import identity
+from ..models.subject import Subject
 from .matching import caption_limits, model_limits
 
 ACTED: Final = (
@@ -85,10 +85,7 @@ class Judge:
         cls,
         calibration: Calibration,
         *,
-        model: PreTrainedModel,
-        processor: ProcessorMixin,
-        anatomy: Anatomy,
-        name: str,
+        subject: Subject,
         lexicon: str,
         allow_other_model: bool = False,
     ) -> Judge:
@@ -96,38 +93,34 @@ class Judge:
 
         Args:
             calibration: what is to judge.
-            model: the model that will write.
-            processor: its processor.
-            anatomy: its parts.
-            name: what reports call it.
+            subject: the model that will write.
             lexicon: name of the lexicon in use.
             allow_other_model: accept other weights than the calibration was made on.
 
         Raises:
             ModelError: it was made for another model, or reads layers that this one has not.
         """
-        blind = sorted(set(calibration.watched) - set(anatomy.layers))
+        blind = sorted(set(calibration.watched) - set(subject.anatomy.layers))
         if blind:
             raise ModelError(
                 f"A calibration reads layers with attention, but of those that "
-                f"{calibration.name} reads, {type(model).__name__} has none in {blind}. Leave the "
-                f"calibration out, or make one for this model with `sightline calibrate`."
+                f"{calibration.name} reads, {type(subject.model).__name__} has none in {blind}. "
+                f"Leave the calibration out, or make one for this model with `sightline calibrate`."
             )
         conditions = calibration.conditions
         standing = calibration.limits
         if conditions is not None:
             standing += model_limits(
                 conditions.model,
-                identity(model, name, anatomy=anatomy),
+                identity(subject.model, subject.name, anatomy=subject.anatomy),
                 allow_other_model=allow_other_model,
             )
-        tokenizer: Any = getattr(processor, "tokenizer", None)
         return cls(
             calibration=calibration,
             standing=standing,
             lexicon=lexicon,
-            question=None if conditions is None else _written(processor, conditions.prompt),
-            special=frozenset(tokenizer.get_added_vocab()),
+            question=None if conditions is None else _written(subject.processor, conditions.prompt),
+            special=frozenset(subject.tokenizer.get_added_vocab()),
         )
 
     def under(

@@ -9,12 +9,11 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitNormalization, LogitsProcessor, PreTrainedModel
 
 from ..errors import ModelError, WatchError
+from ..watching.arguments import is_input
 
 if TYPE_CHECKING:
     from ..session import Captions
 
-ENCODED: Final = frozenset({"mm_encoder_outputs"})
-"""Inputs that are no tensors: the images as transformers encodes them ahead of decoding."""
 # What generate prepares anew for each call.
 _PREPARED: Final = frozenset({"past_key_values", "cache_position", "logits_to_keep", "use_cache"})
 
@@ -77,9 +76,7 @@ class CustomGenerate:
         given: Mapping[str, Any] = {
             name: value
             for name, value in prepared.items()
-            if value is not None
-            and (isinstance(value, Tensor) or name in ENCODED)
-            and name not in _PREPARED
+            if value is not None and is_input(name, value) and name not in _PREPARED
         }
         options: dict[str, Any] = {} if config is None else {"generation_config": config}
         # Those that generate made itself take the place of those it would make again.

@@ -1,35 +1,60 @@
-"""What a policy needs of a model to act: Eq. 4 in its layers, and a full stop."""
+"""What policies need of a model to act: Eq. 4 in its layers, its text without the image, an end."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..attention.intervention import HeadGuided
+from ..decoding.inputs import PromptBatch
 from ..errors import OptionError
-from ..models.anatomy import Anatomy
+from ..models.subject import Subject
+from .blind import BlindBranch
 from .policy import Policy
 
 
-def guide_of(policy: Policy, anatomy: Anatomy) -> HeadGuided | None:
-    """Eq. 4 at strength 0, in the layers where the policy's tries want it; ``None`` if none does.
+class Means:
+    """What one monitor's model offers to policies.
 
-    Raises:
-        OptionError: the model has no such layers.
+    Args:
+        subject: the model.
     """
-    guided = [one for one in policy.tries if one.alpha] if policy.act == "redecode" else []
-    if not guided:
-        return None
-    layers = guided[0].layers
-    wanted = anatomy.layers if layers is None else range(layers[0], layers[1] + 1)
-    try:
-        return HeadGuided(0.0, anatomy.known_layers(wanted))
-    except ValueError as error:
-        raise OptionError(f"The policy cannot act on this model: {error}") from error
 
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._reads_text_alone = False
 
-def full_stop(tokenizer: Any) -> int | None:
-    """The token of a full stop right after a word, if there is one."""
-    token = tokenizer.convert_tokens_to_ids(".")
-    if not isinstance(token, int) or token == tokenizer.unk_token_id:
-        return None
-    return token
+    def guide(self, policy: Policy) -> HeadGuided | None:
+        """Eq. 4 at strength 0, in the layers where a policy's tries want it; ``None`` if none does.
+
+        Raises:
+            OptionError: the model has no such layers.
+        """
+        guided = [one for one in policy.tries if one.alpha] if policy.act == "redecode" else []
+        if not guided:
+            return None
+        anatomy, layers = self._subject.anatomy, guided[0].layers
+        wanted = anatomy.layers if layers is None else range(layers[0], layers[1] + 1)
+        try:
+            return HeadGuided(0.0, anatomy.known_layers(wanted))
+        except ValueError as error:
+            raise OptionError(f"The policy cannot act on this model: {error}") from error
+
+    def blind(self, policy: Policy, prompts: PromptBatch) -> BlindBranch | None:
+        """The model without the image, if a try of the policy asks for a contrast with it.
+
+        Raises:
+            OptionError: the model cannot do without.
+        """
+        if policy.act != "redecode" or not any(one.contrast for one in policy.tries):
+            return None
+        branch = BlindBranch(self._subject.model, prompts)
+        if not self._reads_text_alone:
+            branch.check()
+            self._reads_text_alone = True  # a property of the model, found out once
+        return branch
+
+    def full_stop(self) -> int | None:
+        """The token of a full stop right after a word, if there is one."""
+        tokenizer = self._subject.tokenizer
+        token = tokenizer.convert_tokens_to_ids(".")
+        if not isinstance(token, int) or token == tokenizer.unk_token_id:
+            return None
+        return token

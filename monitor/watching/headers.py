@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import JsonValue
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from ...detectors.svar import LayerRange
 from ..decoding.inputs import PromptBatch
 from ..errors import InputError
 from ..judging.judge import Judge
+from ..judging.ruling import Ruling
 from ..models.images import ImageInfo
-from ..policy.policy import Policy
+from ..models.subject import Subject
 from ..report import (
     CalibrationSection,
     CertificateSection,
@@ -31,12 +31,9 @@ def headers(
     *,
     images: Sequence[ImageInfo | None] | None,
     settings: dict[str, JsonValue],
-    model: PreTrainedModel,
-    name: str,
-    tokenizer: Any,
+    subject: Subject,
     layers: LayerRange,
-    judge: Judge | None,
-    policy: Policy | None = None,
+    ruling: Ruling,
 ) -> Iterator[Header]:
     """One header per prompt.
 
@@ -44,12 +41,9 @@ def headers(
         prompts: what ``generate`` will get.
         images: what is known of each prompt's image file.
         settings: the options of ``generate``.
-        model: the model that will write.
-        name: what reports call it.
-        tokenizer: turns the prompt back into text.
+        subject: the model that will write.
         layers: what SVAR sums over.
-        judge: what judges the mentions, and knows where it may be believed.
-        policy: what is to be done about flags, where one was given.
+        ruling: what judges the mentions and where it may be believed, and what is done about flags.
 
     Raises:
         InputError: ``images`` has another length than the batch.
@@ -59,15 +53,16 @@ def headers(
         raise InputError(
             f"images must have one entry for each of the {len(ids)} prompts, has {len(images)}."
         )
+    model, policy, judge = subject.model, ruling.policy, ruling.judge
     described = ModelSection(
-        name=name,
+        name=subject.name,
         architecture=type(model).__name__,
         dtype=str(model.dtype).removeprefix("torch."),
         device=str(model.device),
     )
     for row, prompt in enumerate(ids):
         info = images[row] if images is not None else None
-        text = prompt_text(tokenizer, prompt, image[row], real[row])
+        text = prompt_text(subject.tokenizer, prompt, image[row], real[row])
         yield Header(
             model=described,
             prompt=text,
