@@ -144,7 +144,8 @@ class Portions(Generic[Item, Result]):
         while len(found) < len(items):
             part = items[len(found) : len(found) + (self._most or len(items))]
             found += self._part(part)
-            self._grow(len(items))
+            if self._most is not None:
+                self._grow(self._most, len(items))
         return found
 
     def _part(self, part: Sequence[Item], waits: Iterator[None] | None = None) -> list[Result]:
@@ -168,21 +169,21 @@ class Portions(Generic[Item, Result]):
             waits = self._retries.waits() if waits is None else waits
             over = next(waits, _OVER) is _OVER
             return [self._fail(part[0], last)] if over else self._part(part, waits)
-        half = math.ceil(len(part) / 2)
-        self._most, self._fitted = half, 0
-        self._on_smaller(half)
-        return [*self._part(part[:half]), *self._part(part[half:])]
+        self._most, self._fitted = math.ceil(len(part) / 2), 0
+        self._on_smaller(self._most)
+        found: list[Result] = []
+        while len(found) < len(part):  # smaller and smaller, if need be
+            found += self._part(part[len(found) : len(found) + self._most])
+        return found
 
-    def _grow(self, whole: int) -> None:
-        if self._most is None:
-            return
+    def _grow(self, most: int, whole: int) -> None:
         self._fitted += 1
         if self._fitted >= _GROWS_AFTER:
             self._fitted = 0
-            self._most = None if self._most * 2 >= whole else self._most * 2
+            self._most = None if most * 2 >= whole else most * 2
 
 
 def _free() -> None:
-    gc.collect()
     if torch.cuda.is_available():
+        gc.collect()
         torch.cuda.empty_cache()

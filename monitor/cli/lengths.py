@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from PIL import Image
+from transformers import ProcessorMixin
 
 from ..errors import ImageError
 from ..models.images import image_size
 from ..models.prompts import prepare
 from ..retries import Retries
-from ..session import Monitor
 
 PROBES: Final = ((224, 224), (640, 480), (480, 640), (1280, 720), (333, 1000), (96, 96))
 """Pictures of these sizes, in pixels, tell whether prompts differ in length at all."""
@@ -24,7 +24,7 @@ class PromptLengths:
     """Tokens of a question about a picture, by the picture's size.
 
     Args:
-        monitor: its processor makes the prompts.
+        processor: makes the prompts.
         prompt: the question.
         max_pixels: larger images are not captioned.
         retries: of reads that fail in a way that passes.
@@ -33,8 +33,10 @@ class PromptLengths:
         vary: whether larger pictures have longer prompts, or all have the same.
     """
 
-    def __init__(self, monitor: Monitor, prompt: str, *, max_pixels: int, retries: Retries) -> None:
-        self._monitor = monitor
+    def __init__(
+        self, processor: ProcessorMixin, prompt: str, *, max_pixels: int, retries: Retries
+    ) -> None:
+        self._processor = processor
         self._prompt = prompt
         self._max_pixels = max_pixels
         self._retries = retries
@@ -52,7 +54,7 @@ class PromptLengths:
     def _measure(self, width: int, height: int) -> int:
         blank = Image.new("RGB", (width, height))
         try:
-            inputs = prepare(self._monitor.processor, [blank], self._prompt)
+            inputs = prepare(self._processor, [blank], self._prompt)
         except (ValueError, TypeError, RuntimeError):  # told with the image, when it is captioned
             return 0
         return int(inputs["input_ids"].shape[-1])

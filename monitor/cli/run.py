@@ -42,6 +42,7 @@ class CaptionRun:
         log: where progress goes.
         policy: what to do about flags.
         retries: of what fails in a way that passes.
+        inside: look at each finished caption again, for what the model's inside was like.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class CaptionRun:
         log: Console,
         policy: Policy | None = None,
         retries: Retries | None = None,
+        inside: bool = False,
     ) -> None:
         self._monitor = monitor
         self._prompt = prompt
@@ -73,6 +75,7 @@ class CaptionRun:
             policy=policy,
             retries=self._retries,
             console=console,
+            inside=inside,
             on_smaller=self._say_smaller,
         )
         self._cautions = Cautions()
@@ -127,7 +130,10 @@ class CaptionRun:
         if batch_size == 1:
             return None
         lengths = PromptLengths(
-            self._monitor, self._prompt, max_pixels=self._max_pixels, retries=self._retries
+            self._monitor.processor,
+            self._prompt,
+            max_pixels=self._max_pixels,
+            retries=self._retries,
         )
         return lengths.of if lengths.vary else None
 
