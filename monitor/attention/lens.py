@@ -300,6 +300,15 @@ def lens_parts(anatomy: Anatomy) -> tuple[nn.Module, nn.Module]:
     return head, norm
 
 
+def has_lens(anatomy: Anatomy) -> bool:
+    """Whether the model has what the lens needs; see :func:`lens_parts`."""
+    try:
+        lens_parts(anatomy)
+    except ModelError:
+        return False
+    return True
+
+
 def read_out(head: nn.Module, norm: nn.Module, states: Tensor) -> Iterator[Tensor]:
     """What hidden states say through the output head, a few states at a time.
 

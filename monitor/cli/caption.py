@@ -42,6 +42,7 @@ Examples:
   sightline caption photo.jpg --model llava-hf/llava-1.5-7b-hf --device cuda
   sightline caption photos/ --model my-model/ --calibration artifact/
   sightline caption photo.jpg --policy redecode
+  sightline caption photos/ --inside --out reports.jsonl
   sightline caption photos/ --policy stop --threshold 0.4 --json | jq '.actions'
   sightline caption photos/ --policy calibrated --json | jq '.calibration.certificate.words'
 
@@ -96,6 +97,13 @@ Exit codes:
 )
 @lexicon_option
 @click.option(
+    "--inside",
+    is_flag=True,
+    help="Look at each finished caption again, in one more pass, and put into its report where "
+    "each noun looked in the picture, layer by layer, and what the picture's tokens read as. "
+    "Reports grow by some 5 KB a noun for the small model, and 50 for LLaVA-1.5-7B.",
+)
+@click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Append the reports to this file, one JSON line each. Where it holds some of these images "
@@ -142,6 +150,7 @@ def caption(
     threshold: float | None,
     allow_other_model: bool,
     lexicon: str | None,
+    inside: bool,
     out: Path | None,
     retry_failed: bool,
     retries: int,
@@ -203,6 +212,7 @@ def caption(
             console=None if as_json or not sys.stdout.isatty() else Console(),
             log=Console(stderr=True, highlight=False),
             retries=Retries(retries),
+            inside=inside,
         )
         try:
             code = run.all(files, batch_size=batch_size)

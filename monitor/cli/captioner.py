@@ -8,7 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from transformers import BatchFeature
 
+from ..attention.lens import has_lens
 from ..errors import ImageError
+from ..inspection import inspect
 from ..models.images import ImageInfo, OpenedImage, open_image
 from ..policy.policy import Policy
 from ..report import Failure, Report
@@ -30,6 +32,7 @@ class Captioner:
         retries: of what fails in a way that passes, such as a read from a network disk, and of
             images for which there was no memory.
         console: a terminal that shows captions; ``None`` to show nothing.
+        inside: look at each finished caption again, for what the model's inside was like.
         on_smaller: told the size of the batches whenever there was no memory for larger ones.
     """
 
@@ -43,6 +46,7 @@ class Captioner:
         policy: Policy | None = None,
         retries: Retries | None = None,
         console: Console | None = None,
+        inside: bool = False,
         on_smaller: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._monitor = monitor
@@ -52,6 +56,8 @@ class Captioner:
         self._policy = policy
         self._retries = Retries() if retries is None else retries
         self._console = console
+        self._inside = inside
+        self._lens = inside and has_lens(monitor.anatomy)
         self._portions: Portions[OpenedImage, Report | Failure] = Portions(
             self._reports,
             lambda image, error: failure(image.info.path, error),
@@ -95,6 +101,15 @@ class Captioner:
         return open_image(path, max_pixels=self._max_pixels)
 
     def _reports(self, batch: Sequence[OpenedImage]) -> Sequence[Report]:
+        reports = self._captions(batch)
+        if not self._inside:
+            return reports
+        return [
+            inspect(self._monitor, report, one.image, lens=self._lens, question=self._prompt)
+            for report, one in zip(reports, batch, strict=True)
+        ]
+
+    def _captions(self, batch: Sequence[OpenedImage]) -> Sequence[Report]:
         infos = [one.info for one in batch]
         inputs = self._monitor.prepare([one.image for one in batch], self._prompt)
         if self._console is not None and len(batch) == 1:

@@ -208,6 +208,9 @@ class Report(Section):
     text: str
     tokens: tuple[TokenSection, ...]
     mentions: tuple[MentionSection, ...]
+    inside: Inside | None = Field(
+        default=None, description="What the model's inside was like; null unless it was asked for."
+    )
     policy: dict[str, JsonValue] | None = Field(
         default=None, description="What was to be done about flags, where a policy was given."
     )
@@ -219,9 +222,6 @@ class Report(Section):
     )
     truncated: bool = Field(description="True where the caption was cut or interrupted.")
     timings: TimingsSection
-    inside: Inside | None = Field(
-        default=None, description="What the model's inside was like; null unless it was asked for."
-    )
 
     def to_json(self) -> str:
         """One line of JSON, without a newline."""
