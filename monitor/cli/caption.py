@@ -164,9 +164,9 @@ def caption(
     from rich.console import Console
 
     from ..errors import InputError
+    from ..jobs.retries import Retries
     from ..models.images import MAX_PIXELS, find_images
     from ..models.prompts import DEFAULT_PROMPT
-    from ..retries import Retries
     from .job import Shard
     from .records import RecordFile
     from .run import CaptionRun

@@ -11,10 +11,10 @@ from transformers import BatchFeature
 from ..attention.lens import has_lens
 from ..errors import ImageError
 from ..inspection import inspect
+from ..jobs.retries import Portions, Retries
 from ..models.images import ImageInfo, OpenedImage, open_image
 from ..policy.policy import Policy
 from ..report import Failure, Report
-from ..retries import Portions, Retries
 from ..session import Monitor
 from .job import Recipe
 from .terminal import LiveCaption, harmless, told

@@ -9,18 +9,18 @@ from typing import Final
 import click
 from rich.console import Console
 
+from ..jobs.lengths import PromptLengths
+from ..jobs.retries import Retries
+from ..jobs.windows import Window, windows
 from ..judging.certified import promise_of
 from ..policy.policy import Policy
 from ..report import Failure, Report
-from ..retries import Retries
 from ..session import Monitor
 from .bar import Bar
 from .calibration import Cautions, introduction
 from .captioner import Captioner
 from .job import Progress, Recipe
-from .lengths import PromptLengths
 from .records import RecordFile
-from .windows import Window, windows
 
 ALL: Final = 0
 NOTHING: Final = 1

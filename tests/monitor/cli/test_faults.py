@@ -17,8 +17,8 @@ from rich.console import Console
 from sightline.monitor.cli import captioner, run
 from sightline.monitor.cli.records import RecordFile
 from sightline.monitor.cli.run import CaptionRun
+from sightline.monitor.jobs.retries import Retries
 from sightline.monitor.models.images import MAX_PIXELS
-from sightline.monitor.retries import Retries
 from sightline.monitor.session import Monitor
 
 IMAGES = 6

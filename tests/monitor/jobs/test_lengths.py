@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from sightline.monitor.cli.lengths import PromptLengths
 from sightline.monitor.errors import ImageError
+from sightline.monitor.jobs.lengths import PromptLengths
+from sightline.monitor.jobs.retries import Retries
 from sightline.monitor.models.images import MAX_PIXELS, image_size
-from sightline.monitor.retries import Retries
 from transformers import LlavaNextProcessor, LlavaProcessor
 from transformers.models.llava_next.image_processing_pil_llava_next import (
     LlavaNextImageProcessorPil,
@@ -55,16 +55,17 @@ def test_a_length_is_that_of_the_real_prompt(tiles: LlavaNextProcessor, tmp_path
     assert known.vary
     turned = Image.Exif()
     turned[0x0112] = 6
-    for name, size, options in (
-        ("a.png", (24, 24), {}),
-        ("b.png", (24, 72), {}),
-        ("c.jpg", (48, 24), {}),
-        ("d.jpg", (72, 24), {"exif": turned}),
+    process: Any = tiles  # typed as if it took no tensors
+    for name, size, exif in (
+        ("a.png", (24, 24), None),
+        ("b.png", (24, 72), None),
+        ("c.jpg", (48, 24), Image.Exif()),
+        ("d.jpg", (72, 24), turned),
     ):
         path = tmp_path / name
-        Image.new("RGB", size).save(path, **options)
-        upright = (24, 72) if name == "d.jpg" else size
-        inputs = tiles(images=[Image.new("RGB", upright)], text="<image> user", return_tensors="pt")
+        Image.new("RGB", size).save(path, exif=exif or b"")
+        upright = Image.new("RGB", (24, 72) if exif is turned else size)
+        inputs = process(images=[upright], text="<image> user", return_tensors="pt")
         assert known.of(path) == inputs["input_ids"].shape[-1]
     assert known.of(tmp_path / "b.png") != known.of(tmp_path / "a.png")
 

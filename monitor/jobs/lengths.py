@@ -12,7 +12,7 @@ from transformers import ProcessorMixin
 from ..errors import ImageError
 from ..models.images import image_size
 from ..models.prompts import prepare
-from ..retries import Retries
+from .retries import Retries
 
 PROBES: Final = ((224, 224), (640, 480), (480, 640), (1280, 720), (333, 1000), (96, 96))
 """Pictures of these sizes, in pixels, tell whether prompts differ in length at all."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 from sightline.monitor.errors import ImageError
-from sightline.monitor.retries import Portions, Retries, device_lost, out_of_memory, passes
+from sightline.monitor.jobs.retries import Portions, Retries, device_lost, out_of_memory, passes
 
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from sightline.monitor.cli.windows import windows
+from sightline.monitor.jobs.windows import windows
 
 LENGTHS = st.lists(st.integers(1, 4), max_size=40)
 

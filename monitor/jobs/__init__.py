@@ -1,0 +1,1 @@
+"""What long jobs need, whatever they write: what goes together, and what is tried again."""
