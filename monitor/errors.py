@@ -30,6 +30,10 @@ class WatchError(SightlineError, RuntimeError):
     """The logits processor and the streamer of a watch were not used together, as documented."""
 
 
+class CancelledError(SightlineError):
+    """Raised inside ``generate`` when who reads its events has had enough."""
+
+
 class NonFiniteError(SightlineError, ArithmeticError):
     """The model's logits hold no usable distribution: a token picked from them means nothing.
 

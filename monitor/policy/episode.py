@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from ..events import Action, Mention, Trial, Verdict
-from .deliberation import Deliberation, Outcome, Settle
+from .deliberation import Deliberation, Failed, Outcome, Settle, collapsed
 from .draft import Draft
 from .policy import Intervention
 
 Flagged = Sequence[tuple[Mention, Verdict]]
 """Mentions and their verdicts, all flagged."""
+
+_LIKELY: Final = math.log(0.01)
+"""Log-probability from which a full stop may end a sentence."""
 
 
 @dataclass(slots=True)
@@ -63,6 +68,31 @@ class Episode:
     def place(self) -> int:
         """The first token of what is tried now."""
         return self.start if self.closing is None else self.cut
+
+    def stands(
+        self, draft: Draft, *, flagged: bool, affordable: bool
+    ) -> Literal["passed"] | Failed | None:
+        """How what is tried now stands: passed, why it failed, or not known yet.
+
+        Args:
+            draft: the caption with it, so far.
+            flagged: whether something in it is.
+            affordable: whether the budget allows for more of it.
+        """
+        if self.closing is not None:
+            evidence = draft.evidence[-1]
+            known = None if evidence is None else evidence.log_prob
+            return "passed" if known is not None and known >= _LIKELY else "unlikely"
+        if flagged:
+            return "flagged"
+        if draft.ended or draft.sentences.end(self.sentence) is not None:
+            return "passed"
+        span = draft.tokens[self.start :]
+        if self.guided and tuple(span) in self.rejected:
+            return "same"
+        if collapsed(span, before=len(self.original.tokens) - self.start):
+            return "collapsed"
+        return None if affordable else "budget"
 
     def seen_before(self, span: Sequence[int]) -> bool:
         """Whether a span begins as one that was rejected."""

@@ -20,16 +20,18 @@ from ..attention.tap import AttentionTap
 from ..decoding.forcing import DeadEndError
 from ..decoding.options import DecodingOptions
 from ..decoding.resumable import ResumableGeneration, Step
-from ..errors import NonFiniteError, OptionError, WatchError
+from ..errors import CancelledError, NonFiniteError, OptionError, WatchError
 from ..events import Event
-from ..report import Header, Report, ReportBuilder
+from ..report import Header, Report
 from ..watching.adapters import signed
-from ..watching.watch import CancelledError
-from .blind import BlindBranch, contrasted
+from .blind import BlindBranch
 from .draft import Draft, MakeCaption
+from .manuscript import Manuscript
+from .pages import Pages
 from .policy import Policy
 from .release import Release, Show
 from .rewriting import Rewriting
+from .steering import Steering
 
 
 class Redecoding:
@@ -94,31 +96,35 @@ class Redecoding:
         self._model = model
         self._tap = tap
         self._lens = lens
-        self._blind = blind
         self._meter = StepMeter(model, tap, lens)
-        self._headers = tuple(headers)
         self._on_nonfinite = on_nonfinite
         self._on_event = on_event
         self._untold: BaseException | None = None
-        self._rows = [
-            Rewriting(
+        prompt = self._generation.prompt_length
+        pages = [
+            Manuscript(
                 Draft(row, caption),
-                policy,
-                prompt=self._generation.prompt_length,
+                prompt=prompt,
                 eos=known.eos,
-                full_stop=full_stop,
                 release=None if on_event is None else Release(row, show, self._tell),
             )
             for row in range(len(self._generation.sequences))
         ]
-        self._eos = min(known.eos, default=0)
-        self._alpha: list[float] = []
+        self._pages = Pages(pages, headers, known)
+        self._rows = [Rewriting(page, policy, full_stop=full_stop) for page in pages]
+        self._steering = Steering(
+            self._rows,
+            prompt=prompt,
+            copies=self._pages.copies,
+            options=known,
+            sampled=self._generation.sampled,
+            tap=tap,
+            blind=blind,
+        )
         self._span: list[int] = []  # what the coming pass reads in one go
         self._pending: PendingStep | None = None
         self._stack = ExitStack()
         self._cancelled = threading.Event()
-        self._began = 0.0
-        self._first_token: float | None = None
 
     # --- the block ------------------------------------------------------------------------------
 
@@ -149,25 +155,16 @@ class Redecoding:
     @property
     def reports(self) -> tuple[Report, ...]:
         """One report per caption; those of unfinished captions say ``interrupted``."""
-        return tuple(map(self._report, range(len(self._rows))))
+        return self._pages.reports
 
     def header(self, row: int) -> Header:
         """What the report of a caption says before its first event."""
-        return self._headers[row * len(self._headers) // max(len(self._rows), 1)]
+        return self._pages.header(row)
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The captions so far."""
-        return tuple(row.draft.text for row in self._rows)
-
-    def _report(self, index: int) -> Report:
-        row = self._rows[index]
-        builder = ReportBuilder(self.header(index), row=index)
-        row.draft.catch_up()
-        for event in (*row.draft.events(), *row.actions):
-            builder.add(event)
-        total = None if row.ended_at is None else row.ended_at - self._began
-        return builder.report(first_token=self._first_token, total=total)
+        return self._pages.texts
 
     @property
     def output(self) -> Any:
@@ -176,31 +173,21 @@ class Redecoding:
         Scores and the like of a stopped row describe what was written behind the scenes.
         """
         output: Any = self._generation.output
-        if not any(row.stopped for row in self._rows):
+        if not self._pages.cut:
             return output
-        prompt = self._generation.sequences[:, : self._generation.prompt_length]
+        length = self._generation.prompt_length
+        prompt = self._generation.sequences[:, :length]
         if isinstance(output, Tensor):
-            return self._cut_sequences(prompt, fewest=0)
-        fewest = self._generation.length - self._generation.prompt_length
-        output.sequences = self._cut_sequences(prompt, fewest=fewest)
+            return self._pages.sequences(prompt, fewest=0)
+        fewest = self._generation.length - length
+        output.sequences = self._pages.sequences(prompt, fewest=fewest)
         return output
-
-    def _cut_sequences(self, prompt: Tensor, *, fewest: int) -> Tensor:
-        written = []
-        for row in self._rows:
-            tokens = row.draft.tokens
-            open_ended = row.stopped and (not tokens or tokens[-1] not in self.options.eos)
-            written.append([*tokens, self._eos] if open_ended else tokens)
-        longest = max(fewest, *map(len, written))
-        pad = self._eos if self.options.pad is None else self.options.pad
-        filled = [[*tokens, *[pad] * (longest - len(tokens))] for tokens in written]
-        return torch.cat([prompt, torch.tensor(filled, device=prompt.device)], dim=1)
 
     # --- the loop -------------------------------------------------------------------------------
 
     def run(self) -> Any:
         """Decode all captions, and return what ``generate`` would have returned."""
-        self._began = time.perf_counter()
+        self._pages.began = time.perf_counter()
         force: Tensor | None = None
         while True:
             cuts: list[int | None] = []
@@ -209,7 +196,7 @@ class Redecoding:
                     self._on_step,
                     force=force,
                     bans=[ban for row in self._rows for ban in row.bans()],
-                    before_pass=self._guide,
+                    before_pass=self._steering.guide,
                 )
             except CancelledError:
                 raise
@@ -229,7 +216,7 @@ class Redecoding:
             again = [cut for cut in cuts if cut is not None]
             for row in self._rows:
                 row.show()
-            if not again and all(row.draft.ended for row in self._rows):
+            if not again and all(row.page.draft.ended for row in self._rows):
                 return self.output
             force = self._rewind(again)
 
@@ -252,59 +239,7 @@ class Redecoding:
         if self._cancelled.is_set():
             raise CancelledError("Generation was cancelled by its consumer.")
         self._pending = self._meter.measure()
-        if self._blind is not None:
-            scores = self._contrasted(self._blind, ids, scores)
-        return scores if self._generation.sampled else self._going_on(ids.shape[1], scores)
-
-    def _going_on(self, place: int, scores: Tensor) -> Tensor:
-        """The scores without the end tokens in the rows that are asked for more.
-
-        What will be picked is known: to pause, take it back and compute its pass again is saved.
-        """
-        index = place - self._generation.prompt_length
-        asked = [at for at, row in enumerate(self._rows) if row.may_go_on(index)]
-        if not asked or (self.options.limit is not None and index + 1 >= self.options.limit):
-            return scores
-        assert self._pending is not None
-        for at, token in zip(asked, scores[asked].argmax(dim=1).tolist(), strict=True):
-            if token not in self.options.eos or token in self._forbidden(at, place):
-                continue
-            without = scores.clone()
-            without[at, sorted(self.options.eos)] = -torch.inf
-            measured = self._meter.collect(self._pending, torch.full((len(scores),), token))
-            if without[at].max() == -torch.inf or not measured.finite(at):
-                continue
-            if self._rows[at].ends(token, measured.evidence(at)):
-                scores = without
-        return scores
-
-    def _contrasted(self, blind: BlindBranch, ids: Tensor, scores: Tensor) -> Tensor:
-        """The scores, with a contrast in the rows that are written again under one."""
-        assert self._pending is not None
-        place = ids.shape[1]
-        index = place - self._generation.prompt_length
-        strengths = [row.contrast(index) for row in self._rows]
-        rows = [row for row, strength in enumerate(strengths) if strength]
-        if not rows:
-            blind.forget()
-            return scores
-        copies = len(self._rows) // len(self._headers)
-        texts = ids[:, self._generation.prompt_length :].tolist()
-        with self._meter.aside():
-            unseen = blind.log_probs({row: (row // copies, texts[row]) for row in rows})
-        changed = scores.clone()
-        changed[rows] = contrasted(
-            scores[rows],
-            seen=self._pending.distribution.log_probs[rows],
-            blind=unseen.to(scores.device),
-            gamma=scores.new_tensor([[strengths[row]] for row in rows]),
-            forbidden=[self._forbidden(row, place) for row in rows],
-        )
-        return changed
-
-    def _forbidden(self, row: int, place: int) -> set[int]:
-        bans = [ban for ban in self._rows[row].bans() if ban.start <= place < ban.stop]
-        return {token for ban in bans for token in ban.tokens}
+        return self._steering.scores(ids, scores, self._pending, self._meter)
 
     def _on_step(self, step: Step) -> bool:
         """Read what a step added; True where a row needs attention."""
@@ -317,14 +252,14 @@ class Redecoding:
         fresh = [
             (place, row)
             for place, row in enumerate(self._rows)
-            if not row.draft.ended and index >= len(row.draft.tokens)
+            if not row.page.draft.ended and index >= len(row.page.draft.tokens)
         ]
         if not fresh:
             return any(row.alert is not None for row in self._rows)
         ids = step.tokens.cpu()
         measured = self._meter.collect(pending, ids)
-        if self._first_token is None:
-            self._first_token = time.perf_counter() - self._began
+        if self._pages.first_token is None:
+            self._pages.first_token = time.perf_counter() - self._pages.began
         tokens, ended = ids.tolist(), step.ended.tolist()
         for place, row in fresh:
             if not measured.finite(place) and self._on_nonfinite == "raise":
@@ -346,7 +281,7 @@ class Redecoding:
         measured = self._meter.collect(pending, torch.tensor(span))
         self._fresh_meter()
         for place, token in enumerate(span):
-            index = len(row.draft.tokens)
+            index = len(row.page.draft.tokens)
             if not measured.finite(place) and self._on_nonfinite == "raise":
                 raise NonFiniteError(row=0, step=index)
             last = place == len(span) - 1 and bool(step.ended[0])
@@ -388,26 +323,15 @@ class Redecoding:
         compiled for one token, and the span does not begin the caption: the prompt is read whole.
         """
         (row, *others), prompt = self._rows, self._generation.prompt_length
-        known = len(row.draft.tokens)
+        draft, known = row.page.draft, len(row.page.draft.tokens)
         cache = str(self.options.settings.get("cache_implementation"))
         plain = not self.options.returns_dict and "static" not in cache
         alone = not others and self._lens is None and plain
-        if not alone or row.draft.ended or not known or back != prompt + known:
+        if not alone or draft.ended or not known or back != prompt + known:
             return []
         span = row.script[known:]
         fits = len(span) > 1 and back + len(span) <= self._generation.length
         return span if fits else []
-
-    def _guide(self, ids: Tensor) -> None:
-        """Set the strength of Eq. 4 for the pass that predicts the next token of each row."""
-        guide = self._tap.intervention
-        if guide is None:
-            return
-        token = ids.shape[1] - self._generation.prompt_length
-        alpha = [row.strength(token) for row in self._rows]
-        if alpha != self._alpha:
-            guide.alpha = torch.tensor(alpha) if any(alpha) else 0.0
-            self._alpha = alpha
 
     # --- what can go wrong ----------------------------------------------------------------------
 

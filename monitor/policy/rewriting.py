@@ -1,4 +1,4 @@
-"""One caption under a policy: read token by token, taken back, written again. No model.
+"""What a policy does about one caption, token by token: what is taken back, and why. No model.
 
 It says what it needs: from where to decode again, what must be said, what must not be, under which
 strength of Eq. 4 or of a contrast. :class:`.Redecoding` sees to it, for a whole batch.
@@ -6,20 +6,17 @@ strength of Eq. 4 or of a contrast. :class:`.Redecoding` sees to it, for a whole
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Literal
 
 from ...detectors.evidence import Evidence
 from ..decoding.forcing import Ban
-from ..events import Action, Event, Mention, Token, Verdict, Word
-from .deliberation import Deliberation, Failed, Outcome, Redo, Settle, collapsed
-from .draft import Draft
+from ..events import Event, Mention, Token, Verdict, Word
+from .deliberation import Deliberation, Failed, Outcome, Redo, Settle
 from .episode import Episode, Flagged
 from .floor import floor
+from .manuscript import Manuscript
 from .policy import Policy
-from .release import Release
 from .spans import SENTENCE_ENDS, span_start
 
 Alert = Literal["flagged", "passed", "more", "over"] | Failed
@@ -27,87 +24,50 @@ Alert = Literal["flagged", "passed", "more", "over"] | Failed
 complete and ``passed``; it ended, and ``more`` was asked for; the sentence that it was to end with
 is ``over``; or why a try failed."""
 
-_FOREVER: Final = 2**62
-_LIKELY: Final = math.log(0.01)
-"""Log-probability from which a full stop may end a sentence."""
-
 
 class Rewriting:
-    """A caption, what was done about it and what is to be done next.
+    """What was done about one caption, and what is to be done next.
 
     Args:
-        draft: empty.
+        page: the caption, empty.
         policy: what to do about flags.
-        prompt: tokens of the padded prompt.
-        eos: token ids that end a caption.
         full_stop: the token that ends a sentence anywhere, if there is one.
-        release: where its events go, if anywhere.
 
     Attributes:
-        draft: the caption as it is now.
+        page: the caption.
         alert: why it needs attention; ``None`` while it does not.
-        actions: what was done, in order.
-        ended_at: when it ended, on the clock of ``time.perf_counter``.
-        stopped: whether its end was the policy's doing.
     """
 
-    def __init__(
-        self,
-        draft: Draft,
-        policy: Policy,
-        *,
-        prompt: int,
-        eos: frozenset[int],
-        full_stop: int | None = None,
-        release: Release | None = None,
-    ) -> None:
-        self.draft = draft
+    def __init__(self, page: Manuscript, policy: Policy, *, full_stop: int | None = None) -> None:
+        self.page = page
         self.alert: Alert | None = None
-        self.actions: list[Action] = []
-        self.ended_at: float | None = None
         self._policy = policy
-        self._prompt = prompt
-        self._eos = eos
         self._full_stop = full_stop
-        self._release = release
         self._more = policy.more
         self._settled = 0  # what was written before this token is no longer acted on,
         self._kept: set[int] = set()  # nor are these sentences, by their first token
         self._last: int | None = None  # the sentence that the caption is to end with
-        self._passes = 0  # tokens decoded for this caption
-        self._bans: list[Ban] = []
         self._episode: Episode | None = None
         self._flagged: list[tuple[Mention, Verdict]] = []
-        self._raw: list[int] | None = None  # all that is said of a stopped row, behind the scenes
-        self._natural: tuple[int, Evidence | None] | None = None  # the end the model would have put
-        self._natural_place = -1
 
     # --- what it needs --------------------------------------------------------------------------
 
     @property
-    def stopped(self) -> bool:
-        """Whether its end was the policy's doing."""
-        return self._raw is not None
-
-    @property
     def script(self) -> list[int]:
         """All tokens that are known of the row, those that it is still to say included."""
-        if self._raw is not None:
-            return self._raw
-        if self._episode is not None and self._episode.script:
-            return [*self.draft.tokens[: self._episode.place], *self._episode.script]
-        return self.draft.tokens
+        episode, page = self._episode, self.page
+        if page.stopped or episode is None or not episode.script:
+            return page.script
+        return [*page.draft.tokens[: episode.place], *episode.script]
 
     def bans(self) -> list[Ban]:
         """What the row must not say from here on."""
-        episode = self._episode
-        if self._raw is not None:
-            return []
-        if episode is None or episode.intervention is None or not episode.intervention.avoid:
-            return self._bans
-        if episode.script or not episode.avoided:
-            return self._bans
-        return [*self._bans, self._ban(episode.avoided, episode.start)]
+        episode, page = self._episode, self.page
+        if page.stopped or episode is None or episode.intervention is None:
+            return page.bans
+        if episode.script or not episode.intervention.avoid or not episode.avoided:
+            return page.bans
+        return [*page.bans, page.without(episode.avoided, episode.start)]
 
     def strength(self, token: int) -> float:
         """Alpha of Eq. 4 in the pass that predicts a token of this row."""
@@ -118,10 +78,10 @@ class Rewriting:
 
     def contrast(self, token: int) -> float:
         """How much the pass without the image counts for a token that is not known yet."""
-        episode = self._episode
-        if episode is None or episode.intervention is None or episode.script or self.draft.ended:
+        episode, draft = self._episode, self.page.draft
+        if episode is None or episode.intervention is None or episode.script or draft.ended:
             return 0.0
-        known = len(self.draft.tokens)
+        known = len(draft.tokens)
         return episode.intervention.contrast if token >= known >= episode.start else 0.0
 
     # --- a token --------------------------------------------------------------------------------
@@ -134,14 +94,16 @@ class Rewriting:
         end: Literal["eos", "length", "stopped"] | None,
     ) -> None:
         """Take in a token that was decoded for the first time; sets ``alert``."""
-        draft = self.draft
-        self._passes += 2 if self.contrast(len(draft.tokens)) else 1
-        events = draft.push(token, evidence, end=end)
+        page, draft = self.page, self.page.draft
+        page.passes += 2 if self.contrast(len(draft.tokens)) else 1
+        events = page.push(token, evidence, end=end)
         self._note_flags(events)
-        if end is not None:
-            self.ended_at = time.perf_counter()
         if self._episode is not None:
-            self.alert = self._judge(self._episode)
+            self.alert = self._episode.stands(
+                draft,
+                flagged=bool(self._flagged),
+                affordable=self._affordable(self._episode.start),
+            )
         elif self._flagged and self._policy.act in ("redecode", "drop", "stop"):
             self.alert = "flagged"
         else:
@@ -157,7 +119,7 @@ class Rewriting:
 
     def may_go_on(self, token: int) -> bool:
         """Whether more may be asked for, should the caption be about to end at a token."""
-        draft = self.draft
+        draft = self.page.draft
         if not self._more or self._episode is not None or self._last is not None or draft.ended:
             return False
         if not token or token != len(draft.tokens):
@@ -171,11 +133,12 @@ class Rewriting:
         if self.alert != "more":
             return False
         self.alert = None
-        self._go_on()
+        self._more -= 1
+        self.page.go_on()
         return True
 
     def _note_flags(self, events: Sequence[Event]) -> None:
-        draft = self.draft
+        draft = self.page.draft
         for event in events:
             if isinstance(event, Verdict) and event.flagged:
                 mention = draft.mentions[event.mention]
@@ -183,25 +146,8 @@ class Rewriting:
                 if mention.first_token >= self._settled and sentence not in self._kept:
                     self._flagged.append((mention, event))
 
-    def _judge(self, episode: Episode) -> Alert | None:
-        draft = self.draft
-        span = draft.tokens[episode.start :]
-        if episode.closing is not None:
-            evidence = draft.evidence[-1]
-            known = None if evidence is None else evidence.log_prob
-            return "passed" if known is not None and known >= _LIKELY else "unlikely"
-        if self._flagged:
-            return "flagged"
-        if draft.ended or draft.sentences.end(episode.sentence) is not None:
-            return "passed"
-        if episode.guided and tuple(span) in episode.rejected:
-            return "same"
-        if collapsed(span, before=len(episode.original.tokens) - episode.start):
-            return "collapsed"
-        return None if self._affordable(episode.start) else "budget"
-
     def _affordable(self, start: int) -> bool:
-        return self._passes - start < self._policy.budget
+        return self.page.passes - start < self._policy.budget
 
     # --- what is done about it ------------------------------------------------------------------
 
@@ -220,9 +166,11 @@ class Rewriting:
         if alert is None:
             return None
         if alert == "more":
-            return self._go_on()
+            self._more -= 1
+            return self.page.go_on()
         if alert == "over":
-            self._stop(self.draft.upto(self.draft.sentences.latest), raw)
+            draft = self.page.draft
+            self.page.stop(draft.upto(draft.sentences.latest), raw)
             return None
         if self._episode is None:
             return self._open(flagged, raw)
@@ -232,31 +180,21 @@ class Rewriting:
             return self._passed(self._episode, raw)
         return self._failed(self._episode, alert, flagged, raw)
 
-    def _go_on(self) -> int:
-        """Ask for one more sentence in place of the end."""
-        self._more -= 1
-        end = len(self.draft.tokens) - 1
-        self._natural = (self.draft.tokens[-1], self.draft.evidence[-1])
-        self._natural_place = end
-        place = self._prompt + end
-        self._bans.append(Ban(self.draft.row, self._eos, place, place + 1))
-        return self._replace(self.draft.upto(end), end)
-
     def _open(self, flagged: Flagged, raw: Sequence[int]) -> int | None:
-        draft, mention = self.draft, flagged[0][0]
+        draft, mention = self.page.draft, flagged[0][0]
         sentence = draft.sentences.start(mention.first_token)
         cut = max(sentence, self._settled)
         start = span_start(draft.words, mention, self._policy.back_to, sentence=cut)
         episode = self._episode = Episode(
-            Deliberation(self._policy), sentence, cut, start, draft, flagged, self._passes
+            Deliberation(self._policy), sentence, cut, start, draft, flagged, self.page.passes
         )
-        dropped = sum(action.outcome == "dropped" for action in self.actions)
+        dropped = sum(action.outcome == "dropped" for action in self.page.actions)
         affordable = self._affordable(start)
         first = episode.deliberation.first(affordable=affordable, dropped=dropped)
         return self._move(episode, first, raw)
 
     def _passed(self, episode: Episode, raw: Sequence[int]) -> int | None:
-        draft = self.draft
+        draft = self.page.draft
         end = draft.sentences.end(episode.sentence)
         end = len(draft.tokens) if end is None else end
         span = tuple(draft.tokens[episode.start : end])
@@ -265,14 +203,14 @@ class Rewriting:
         if episode.guided:
             # Judged without the intervention, on a cache that never saw it.
             episode.guided, episode.script = False, span
-            return self._replace(draft.upto(episode.start), episode.start)
+            return self.page.replace(draft.upto(episode.start), episode.start)
         back = None
         if self._last is not None:
-            self._stop(draft.upto(end), raw)
+            self.page.stop(draft.upto(end), raw)
         elif end < len(draft.tokens) and not episode.script:
             # The token that showed where the sentence ends was picked under the bans.
-            back = self._replace(draft.upto(end), end)
-        episode.tried(self.draft, "passed", end=end, passes=self._passes)
+            back = self.page.replace(draft.upto(end), end)
+        episode.tried(self.page.draft, "passed", end=end, passes=self.page.passes)
         self._settle(episode, "replaced", f"try {episode.deliberation.tried} passed", end)
         self._settled = max(self._settled, end)
         return back
@@ -280,8 +218,8 @@ class Rewriting:
     def _failed(
         self, episode: Episode, why: Failed, flagged: Flagged, raw: Sequence[int]
     ) -> int | None:
-        draft = self.draft
-        episode.tried(draft, why, end=len(draft.tokens), passes=self._passes)
+        draft = self.page.draft
+        episode.tried(draft, why, end=len(draft.tokens), passes=self.page.passes)
         episode.reject(draft, flagged)
         affordable = self._affordable(episode.start)
         return self._move(episode, episode.deliberation.failed(why, affordable=affordable), raw)
@@ -292,9 +230,9 @@ class Rewriting:
             episode.intervention = move.intervention
             episode.guided = move.intervention.alpha > 0
             episode.script = ()
-            episode.trial_passes = self._passes
+            episode.trial_passes = self.page.passes
             again = original.upto(episode.start, judged=not episode.guided)
-            return self._replace(again, episode.start)
+            return self.page.replace(again, episode.start)
         if move.outcome in ("dropped", "stopped") and episode.cut > episode.sentence:
             return self._close(episode, move, raw)
         back: int | None = None
@@ -304,11 +242,11 @@ class Rewriting:
                 end = len(original.tokens)
             case "dropped":
                 end = episode.cut
-                self._bans.append(self._ban(episode.avoided, end))
-                back = self._replace(original.upto(end), end)
+                self.page.ban(episode.avoided, end)
+                back = self.page.replace(original.upto(end), end)
             case _:
                 end = episode.cut
-                self._stop(original.upto(end), raw)
+                self.page.stop(original.upto(end), raw)
         self._settle(episode, move.outcome, move.reason, end)
         return back
 
@@ -317,22 +255,22 @@ class Rewriting:
         if self._full_stop is None:
             return self._unclosed(episode, move, raw)
         episode.closing, episode.script = move, (self._full_stop,)
-        episode.guided, episode.trial_passes = False, self._passes
-        return self._replace(episode.original.upto(episode.cut), episode.cut)
+        episode.guided, episode.trial_passes = False, self.page.passes
+        return self.page.replace(episode.original.upto(episode.cut), episode.cut)
 
     def _closed(
         self, episode: Episode, alert: Alert, move: Settle, raw: Sequence[int]
     ) -> int | None:
         """Whether the sentence may end as it does, and what then."""
-        draft, end = self.draft, len(self.draft.tokens)
-        episode.tried(draft, alert, end=end, passes=self._passes)
+        draft, end = self.page.draft, len(self.page.draft.tokens)
+        episode.tried(draft, alert, end=end, passes=self.page.passes)
         episode.closing, episode.script = None, ()
         if alert != "passed":
             return self._unclosed(episode, move, raw)
         if move.outcome == "stopped":
-            self._stop(draft, raw)
+            self.page.stop(draft, raw)
         else:
-            self._bans.append(self._ban(episode.avoided, end))
+            self.page.ban(episode.avoided, end)
             self._settled = max(self._settled, end)
         self._settle(episode, move.outcome, move.reason, end)
         return None
@@ -346,42 +284,16 @@ class Rewriting:
     def _restore(self, episode: Episode) -> int | None:
         """Put the original back; its sentence is not acted on again."""
         self._kept.add(episode.sentence)
-        if self.draft is episode.original:
+        if self.page.draft is episode.original:
             return None
-        self._passes += len(episode.original.tokens) - episode.start
-        return self._replace(episode.original, episode.start)
-
-    def _stop(self, draft: Draft, raw: Sequence[int]) -> None:
-        """End the caption; its row is ended where it is, and cut in what is returned."""
-        if self.draft.ended:
-            self._raw = list(raw[: len(self.draft.tokens)])
-        else:
-            self._raw = [*raw, min(self._eos)]
-        self._retract(draft, len(draft.tokens))
-        if self._natural is not None and self._natural_place == len(draft.tokens):
-            draft.push(*self._natural, end="eos")
-        else:
-            draft.finish("stopped")
-        self.draft = draft
-        self.ended_at = time.perf_counter()
+        self.page.passes += len(episode.original.tokens) - episode.start
+        return self.page.replace(episode.original, episode.start)
 
     def _settle(self, episode: Episode, outcome: Outcome, reason: str, end: int) -> None:
-        action = episode.settled(self.draft, outcome, reason, end=end, passes=self._passes)
-        self.actions.append(action)
+        page = self.page
+        action = episode.settled(page.draft, outcome, reason, end=end, passes=page.passes)
         self._episode = None
-        if self._release is not None:
-            self._release.action(action)
-
-    def _replace(self, draft: Draft, token: int) -> int:
-        """Go on with another draft, decoded anew from ``token`` on."""
-        self._retract(draft, token)
-        self.draft = draft
-        if not draft.ended:
-            self.ended_at = None
-        return token
-
-    def _ban(self, tokens: set[int], start: int) -> Ban:
-        return Ban(self.draft.row, frozenset(tokens), self._prompt + start, _FOREVER)
+        page.add(action)
 
     # --- what can go wrong ----------------------------------------------------------------------
 
@@ -390,19 +302,20 @@ class Rewriting:
         if self._episode is not None:
             self.alert = "dead end"
             return True
-        if not any(ban.start <= position < ban.stop for ban in self._bans):
+        page, draft = self.page, self.page.draft
+        if not page.banned(position):
             return False
-        self._stop(self.draft.upto(max(self.draft.sentences.latest, self._settled)), raw)
+        page.stop(draft.upto(max(draft.sentences.latest, self._settled)), raw)
         return True
 
     def give_back(self, reason: str) -> int | None:
         """Put the original back after an error; the token to decode again from, or ``None``."""
-        episode, draft = self._episode, self.draft
+        episode, draft = self._episode, self.page.draft
         if episode is None:
             return None
         self.alert = None
         self._flagged.clear()
-        episode.tried(draft, "error", end=len(draft.tokens), passes=self._passes)
+        episode.tried(draft, "error", end=len(draft.tokens), passes=self.page.passes)
         self._restore(episode)
         self._settle(episode, "kept", reason, len(episode.original.tokens))
         return episode.start
@@ -411,11 +324,5 @@ class Rewriting:
 
     def show(self) -> None:
         """Send on what may be seen by now; of a span that is decided about, nothing new."""
-        if self._release is None or self._episode is not None:
-            return
-        whole = self._release.show == "live" or (self.draft.ended and self.alert is None)
-        self._release.upto(self.draft, len(self.draft.tokens) if whole else self._settled)
-
-    def _retract(self, draft: Draft, token: int) -> None:
-        if self._release is not None:
-            self._release.retract(draft, token)
+        if self._episode is None:
+            self.page.show(self._settled, settled=self.alert is None)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
-from ..errors import WatchError
+from ..errors import CancelledError, WatchError
 from ..events import Event
 from ..report import Report
-from .watch import CancelledError
 
 
 class Watched(Protocol):

@@ -20,16 +20,12 @@ from ..attention.lens import Lens
 from ..attention.measurement import PendingStep, StepMeter
 from ..attention.tap import AttentionTap
 from ..decoding.options import DecodingOptions
-from ..errors import NonFiniteError, OptionError, SightlineError, WatchError
+from ..errors import CancelledError, NonFiniteError, OptionError, WatchError
 from ..events import Event
 from ..report import Header, Report
 from .adapters import WatchingProcessor, WatchingStreamer
 from .caption import Caption
 from .scribe import Scribe
-
-
-class CancelledError(SightlineError):
-    """Raised inside ``generate`` after :meth:`Watch.cancel`."""
 
 
 class Watch:
