@@ -132,6 +132,11 @@ def _check(monitor: Monitor, report: Report, image: Images) -> None:
             f"The caption's tokens must be the model's, numbered below {known}, one is {max(ids)}. "
             f"Load the report's model."
         )
+    if not set(ids).isdisjoint(monitor.anatomy.image_token_ids):
+        raise InputError(
+            "A caption can be looked at again if it has no image tokens of its own, this one has: "
+            "read at once with the prompt, they would be taken for a picture."
+        )
     text = str(
         monitor.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     )

@@ -152,12 +152,14 @@ def test_what_is_not_the_reports_is_refused() -> None:
     other = report.model.model_copy(update={"architecture": "Other", "name": "mine"})
     spelled = report.text.replace("image", "photo")
     beyond = report.tokens[0].model_copy(update={"id": 10**6})
+    marked = beyond.model_copy(update={"id": small().anatomy.image_token_ids[0]})
     refused: list[tuple[str, Report, Image.Image]] = [
         (r"mine \(Other\)", changed(model=other), picture),
         ("of 192 x 192 pixels, this one has 48 x 48", report, picture.resize((48, 48))),
         ("the processor makes", changed(prompt="USER: Hello."), picture),
         ("takes 7 image tokens", changed(image_tokens=7), picture),
         ("the report says", changed(text=spelled), picture),
+        ("image tokens of its own", changed(tokens=(marked, *report.tokens[1:])), picture),
         ("numbered below", changed(tokens=(beyond, *report.tokens[1:])), picture),
         ("within 10% of SVAR", report, Image.new("RGB", picture.size, "green")),
     ]
