@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
 
 import click
 from rich.console import Console
@@ -16,16 +15,11 @@ from ..judging.certified import promise_of
 from ..policy.policy import Policy
 from ..report import Failure, Report
 from ..session import Monitor
-from .bar import Bar
-from .calibration import Cautions, introduction
+from .calibration import introduction
 from .captioner import Captioner
 from .job import Progress, Recipe
+from .keeper import Keeper
 from .records import RecordFile
-
-ALL: Final = 0
-NOTHING: Final = 1
-SOME: Final = 3
-INTERRUPTED: Final = 130
 
 
 class CaptionRun:
@@ -63,8 +57,6 @@ class CaptionRun:
         self._prompt = prompt
         self._max_pixels = max_pixels
         self._record_file = record_file
-        self._console = console
-        self._log = log
         self._policy = policy
         self._retries = Retries() if retries is None else retries
         self._captioner = Captioner(
@@ -78,12 +70,9 @@ class CaptionRun:
             inside=inside,
             on_smaller=self._say_smaller,
         )
-        self._cautions = Cautions()
-        self._there = 0
-        self._done = 0
-        self._failed = 0
-        self._total = 0
-        self._bar: Bar | None = None
+        self._keeper = Keeper(
+            record_file=record_file, console=console, log=log, retries=self._retries
+        )
 
     @property
     def recipe(self) -> Recipe:
@@ -97,26 +86,10 @@ class CaptionRun:
             InputError: the file of reports was made in another way.
             click.ClickException: a report cannot be written, or the device failed.
         """
-        self._total = len(files)
         done = self._flags(files)
-        self._there = sum(done)
         self._introduce()
-        if self._there:
-            path = self._record_file.path if self._record_file is not None else ""
-            self._log.print(f"{self._there} of {self._total} are in {path} already.", markup=False)
-        try:
-            with Bar(self._log, self._total, self._there, shown=self._console is None) as self._bar:
-                length = self._length(batch_size) if self._there < self._total else None
-                for window in windows(files, done, batch_size, length=length):
-                    self._work(window)
-        except KeyboardInterrupt:
-            self._log.print(f"Interrupted; {self._done} finished reports are kept.", style="red")
-            return INTERRUPTED
-        if self._failed:
-            self._log.print(f"{self._failed} of {self._total} images failed.", style="red")
-        if not self._done and not self._there:
-            return NOTHING
-        return SOME if self._failed else ALL
+        finished = self._finished(files, done, batch_size)
+        return self._keeper.all(finished, total=len(files), there=sum(done))
 
     def _flags(self, files: Sequence[Path]) -> bytes:
         """Of each file, 1 where its record is there."""
@@ -141,12 +114,18 @@ class CaptionRun:
         """Say once who judges, and what must be known of it."""
         if self._monitor.calibration is not None:
             promise = promise_of(self._monitor.calibration, self._policy)
-            self._log.print(introduction(self._monitor.calibration, promise))
-        for line in self._cautions.new(self._monitor.limits):
-            self._log.print(line)
+            self._keeper.log.print(introduction(self._monitor.calibration, promise))
+        self._keeper.warn(self._monitor.limits)
 
-    def _work(self, window: Window[Path]) -> None:
-        """Caption a window, and keep the records that are not there yet, in the files' order."""
+    def _finished(
+        self, files: Sequence[Path], done: Sequence[int], batch_size: int
+    ) -> Iterator[Sequence[Report | Failure]]:
+        """The records that are not there yet, in the files' order."""
+        length = self._length(batch_size) if not all(done) else None
+        for window in windows(files, done, batch_size, length=length):
+            yield from self._caption(window)
+
+    def _caption(self, window: Window[Path]) -> Iterator[Sequence[Report | Failure]]:
         found: dict[int, Report | Failure] = {}
         wanted = [place for place, done in enumerate(window.done) if not done]
         for batch in window.batches:
@@ -161,30 +140,13 @@ class CaptionRun:
                 ready = len(wanted)
             new = [found.pop(place) for place in wanted[:ready]]
             wanted = wanted[ready:]
-            self._keep(new)
-            for record in new:
-                self._tell_of(record)
+            yield new
             self._stop_if_lost()
 
-    def _tell_of(self, record: Report | Failure) -> None:
-        if isinstance(record, Failure):
-            self._failed += 1
-            self._log.print(
-                f"[{self._count}] {record.image}: {record.error}: {record.message}",
-                style="red",
-                markup=False,
-            )
-        else:
-            self._done += 1
-            if record.calibration != "uncalibrated":
-                for line in self._cautions.new(record.calibration.limits):
-                    self._log.print(line)
-            self._progress(record)
-        if self._bar is not None:
-            self._bar.advance()
-
     def _say_smaller(self, size: int) -> None:
-        self._log.print(f"Out of memory: batches of {size} for now.", style="yellow", markup=False)
+        self._keeper.log.print(
+            f"Out of memory: batches of {size} for now.", style="yellow", markup=False
+        )
 
     def _stop_if_lost(self) -> None:
         lost = self._captioner.lost
@@ -194,37 +156,3 @@ class CaptionRun:
                 f"it was busy with are recorded as failed. The same command goes on with the "
                 f"others; --retry-failed tries these again."
             )
-
-    def _keep(self, records: Sequence[Report | Failure]) -> None:
-        if self._record_file is not None and records:
-            file = self._record_file
-            try:
-                self._retries.call(lambda: file.write(records))
-            except OSError as error:
-                raise click.ClickException(
-                    f"A report could not be appended to {file.path}: {error}. The "
-                    f"{self._there + self._done + self._failed} before it are kept; the same "
-                    f"command goes on from there."
-                ) from error
-        if self._console is None:
-            for record in records:
-                click.echo(record.to_json())
-
-    def _progress(self, report: Report) -> None:
-        if self._console is not None or report.image is None or self._bar_is_shown:
-            return
-        seconds = report.timings.total
-        took = "" if seconds is None else f", {seconds:.1f} s"
-        self._log.print(
-            f"[{self._count}] {report.image.path}: {len(report.mentions)} nouns, "
-            f"{len(report.tokens)} tokens{took}",
-            markup=False,
-        )
-
-    @property
-    def _count(self) -> str:
-        return f"{self._there + self._done + self._failed}/{self._total}"
-
-    @property
-    def _bar_is_shown(self) -> bool:
-        return self._bar is not None and self._bar.shown
