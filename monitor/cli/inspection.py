@@ -18,8 +18,8 @@ from ..models.images import open_image
 from ..report import Failure, Report, parse_record
 from ..session import Monitor
 from .bar import Bar
+from .keeper import ALL, INTERRUPTED, NOTHING, SOME
 from .records import RecordFile
-from .run import ALL, INTERRUPTED, NOTHING, SOME
 
 
 class InspectionRun:
