@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ...monitor.session import Monitor
-    from ..benchmarks.asking import Item
+    from ..benchmarks.replyfile import Item
 
 SOME: Final = 3
 """The exit code where some questions could not be asked."""
@@ -62,7 +62,8 @@ def answered(
     log: Console,
 ) -> Iterator[Path]:
     """The file of answers once all questions were put; gone afterwards if ``out`` is ``None``."""
-    from ..benchmarks.asking import Asker, ReplyFile
+    from ..benchmarks.asking import Asker
+    from ..benchmarks.replyfile import ReplyFile
     from .progress import counted
 
     asker = Asker(

@@ -13,6 +13,8 @@ from ...monitor.cli.commands import CommandGroup
     epilog="""\b
 Examples:
   sightline evaluate chair reports.jsonl --annotations instances_val2014.json
+  sightline evaluate pope coco_pope_random.json --images val2014/ --model llava-hf/llava-1.5-7b-hf
+  sightline evaluate amber responses.json --data AMBER/data
   sightline evaluate policies --images scenes/ --annotations scenes/instances.json --out out.jsonl
 """,
 )

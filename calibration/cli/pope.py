@@ -24,8 +24,8 @@ from .asking import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..benchmarks.asking import Item
     from ..benchmarks.questions import Split
+    from ..benchmarks.replyfile import Item
 
 MAX_NEW_TOKENS: Final = 32
 """Where answers are cut by default."""
@@ -182,7 +182,7 @@ def pope(
 
 def _items(splits: Sequence[Split], suffix: str) -> list[Item]:
     """The questions as they are put, all splits in one job."""
-    from ..benchmarks.asking import Item
+    from ..benchmarks.replyfile import Item
 
     return [
         Item(

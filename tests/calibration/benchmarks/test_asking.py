@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sightline.calibration.benchmarks.asking import Asker, Item, ReplyFile
+from sightline.calibration.benchmarks.asking import Asker
 from sightline.calibration.benchmarks.errors import BenchmarkError
+from sightline.calibration.benchmarks.replyfile import Item, ReplyFile
 from sightline.calibration.scenes.coco import export, file_name
 from sightline.calibration.scenes.seeds import seeds
 from sightline.monitor import Monitor
