@@ -17,7 +17,7 @@ from ..objects.chair import Chair
 from ..statistics import Estimate
 from .catalogue import SCENES, TYPES
 from .evaluate import Evaluation
-from .findings import ALPHAS, Mitigation
+from .mitigation import ALPHAS, Mitigation
 from .training.recipe import Recipe
 
 STAGES = {

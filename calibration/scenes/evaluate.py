@@ -26,20 +26,10 @@ from ..objects.chair import Chair, Labelled
 from ..statistics import Estimate, Floats, auroc, by_image
 from .captions import BRIEF, DETAILED
 from .catalogue import TYPES
-from .findings import (
-    ALPHAS,
-    Detection,
-    Mitigation,
-    Observed,
-    Pointing,
-    Provisional,
-    Separation,
-    intervention_ranges,
-    mitigation,
-    pointing,
-    provisional,
-    tokenizer_words,
-)
+from .detection import Detection, Provisional, Separation, provisional
+from .mitigation import ALPHAS, Mitigation, intervention_ranges, mitigation
+from .observed import Observed
+from .pointing import Pointing, pointing
 from .render import Picture, render
 from .seeds import seeds
 from .telling import tell
@@ -168,9 +158,9 @@ def evaluate(
             for box in boxes
         },
         split_names={
-            n: c
-            for n, c in tokenizer_words(processor.tokenizer, list(TYPES)).items()
-            if c > len(n.split())
+            name: count
+            for name in TYPES
+            if (count := len(processor.tokenizer.tokenize(" " + name))) > len(name.split())
         },
         seconds_per_caption=_caption_seconds(
             lambda p: tell(model, processor, [p], DETAILED[0]), seen.pictures

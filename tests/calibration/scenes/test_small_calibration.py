@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sightline.calibration.scenes.findings import truth_of
+from sightline.calibration.scenes.observed import truth_of
 from sightline.calibration.scenes.render import Picture, render
 from sightline.calibration.scenes.seeds import seeds
 from sightline.calibration.scenes.world import sample_scene

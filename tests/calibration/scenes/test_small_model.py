@@ -13,9 +13,10 @@ from sightline.calibration.scenes import evaluate as evaluation
 from sightline.calibration.scenes.captions import BRIEF, DETAILED
 from sightline.calibration.scenes.card import write_card
 from sightline.calibration.scenes.catalogue import TYPES
-from sightline.calibration.scenes.findings import Detection, Observed
+from sightline.calibration.scenes.detection import Detection
 from sightline.calibration.scenes.lexicon import PATH as LEXICON_PATH
 from sightline.calibration.scenes.lexicon import lexicon
+from sightline.calibration.scenes.observed import Observed
 from sightline.calibration.scenes.render import Picture, render
 from sightline.calibration.scenes.seeds import seeds
 from sightline.calibration.scenes.telling import Telling, tell

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from sightline.calibration.scenes.findings import truth_of
+from sightline.calibration.scenes.observed import truth_of
 from sightline.calibration.scenes.render import render
 from sightline.calibration.scenes.seeds import seeds
 from sightline.calibration.scenes.world import sample_scene
