@@ -18,6 +18,7 @@ from ...monitor.cli.options import (
     max_new_tokens_option,
     model_option,
     prompt_option,
+    retries_option,
 )
 from .options import annotations_option, limit_option
 
@@ -63,9 +64,14 @@ On several machines, or GPUs, at once (each with the same images and batch size)
   sightline calibrate merge shard1/ shard2/ shard3/ shard4/ --out table/
 
 \b
+Images that failed, once their disk is back or the broken files are replaced:
+  sightline calibrate collect ... --out table/ --retry-failed --retries 5
+
+\b
 Stopped at any moment, by whatever, the same command continues where it was: what is finished is
-kept, and nothing is there twice. The table is a folder of Parquet files; its table.json says what
-each column means.
+kept, and nothing is there twice. A batch for which there is no memory is halved. Where larger
+pictures make longer prompts, those of one length are captioned together. The table is a folder of
+Parquet files; its table.json says what each column means.
 
 \b
 Exit codes:
@@ -100,6 +106,12 @@ Exit codes:
     help="Images captioned at once.",
 )
 @click.option("--shard", type=Shard(), default="1/1", metavar="I/N", help="The I-th of N shares.")
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Try the images again whose failure is in the table.",
+)
+@retries_option
 @limit_option
 @click.option(
     "--lens",
@@ -122,6 +134,8 @@ def collect(
     max_new_tokens: int,
     batch_size: int,
     shard: tuple[int, int],
+    retry_failed: bool,
+    retries: int,
     limit: int | None,
     lens: bool,
     lexicon: str | None,
@@ -132,13 +146,15 @@ def collect(
     from rich.console import Console
 
     from ...monitor.errors import SightlineError
+    from ...monitor.jobs.retries import Retries
     from ...monitor.language.lexicon import Lexicon
     from ...monitor.models.loading import SMALL
     from ...monitor.models.prompts import DEFAULT_PROMPT
     from ..collecting.captions import read_captions
-    from ..collecting.collect import Collector, deal, find_sources
+    from ..collecting.collect import Collector
     from ..collecting.columns import arrow
     from ..collecting.folder import TableFolder
+    from ..collecting.sources import deal, find_sources
     from ..collecting.summary import Summary
     from ..collecting.table import CalibrationTable
     from ..objects.annotations import Annotations
@@ -149,7 +165,6 @@ def collect(
         words = Lexicon.load(lexicon or (SMALL if model == SMALL else "coco"))
         known = Annotations.load(annotations, words)
         sources = find_sources(images, known)[:limit]
-        mine, share = deal(sources, number=shard[0], of=shard[1], batch_size=batch_size)
         monitor = _monitor(model, device=device, lexicon=words, lens=lens)
         collector = Collector(
             monitor,
@@ -158,8 +173,15 @@ def collect(
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,
             lens=lens,
+            retries=Retries(retries),
+            on_smaller=lambda size: log.print(
+                f"Out of memory: batches of {size} for now.", style="yellow"
+            ),
         )
+        mine, share = deal(sources, number=shard[0], of=shard[1], batch_size=collector.window)
         with TableFolder(out, collector.header(share)) as folder:
+            if retry_failed:
+                log.print(f"{folder.drop_failures():,} images that failed are tried again.")
             done = folder.done()
             left = sum(source.image_id not in done for source in mine)
             if done:

@@ -213,7 +213,7 @@ def _tried(
 ) -> Trial:
     """Try what is not in the file yet; with a bar on a terminal."""
     from ...monitor.models.prompts import DEFAULT_PROMPT
-    from ..collecting.collect import find_sources
+    from ..collecting.sources import find_sources
     from ..objects.annotations import Annotations
     from ..policies.trials import run_ways, subjects
     from ..policies.writing import Asked

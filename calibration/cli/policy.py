@@ -253,7 +253,7 @@ def _try(
     """What every candidate makes of every image, under the artifact's conditions."""
     from rich.console import Console
 
-    from ..collecting.collect import find_sources
+    from ..collecting.sources import find_sources
     from ..objects.annotations import Annotations
     from ..policies.candidates import NOTHING
     from ..policies.trials import run_ways, subjects

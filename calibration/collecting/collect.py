@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any, Final
 
 import torch
 from transformers import BatchFeature
 
 from ...monitor.decoding.options import DecodingOptions
-from ...monitor.errors import ImageError, InputError, SightlineError
+from ...monitor.errors import ImageError, SightlineError
+from ...monitor.jobs.lengths import PromptLengths
+from ...monitor.jobs.retries import Portions, Retries, device_lost
+from ...monitor.jobs.windows import AHEAD, windows
 from ...monitor.language.words import Detokenizer
 from ...monitor.models.identity import identity
-from ...monitor.models.images import MAX_PIXELS, OpenedImage, find_images, open_image
+from ...monitor.models.images import MAX_PIXELS, OpenedImage, open_image
 from ...monitor.session import Monitor
 from ...monitor.watching.recording import Recorder
-from ..objects.annotations import AnnotationError, Annotations
+from ..objects.annotations import Annotations
 from .collected import CaptionGatherer, CollectedCaption, ImageFacts
-from .folder import TableFolder, by_number
+from .folder import TableFolder
 from .header import Share, TableHeader, TableInfo
 from .recorded import CaptionReader
+from .sources import Source
 
 _TOO_MANY: Final = 3
 """So many images in a row that fail are not what is wrong."""
@@ -35,81 +37,23 @@ class CollectError(SightlineError, RuntimeError):
     """The model captions nothing any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """An image to caption: its id in the annotations and its file."""
-
-    image_id: str
-    path: Path
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Batch:
     """Images that are ready for the model, and those that never will be.
 
     Attributes:
         sources: all of them, in order.
+        done: of each, whether it is in the table: it keeps the others company.
         opened: those that could be opened.
         inputs: of all that could be opened; ``None`` if they could not be prepared together.
         failed: the records of the others.
     """
 
     sources: Sequence[Source]
+    done: Sequence[bool]
     opened: Sequence[tuple[Source, OpenedImage]]
     inputs: BatchFeature | None
     failed: Sequence[CollectedCaption]
-
-
-def find_sources(folder: Path, annotations: Annotations) -> tuple[Source, ...]:
-    """The images of a folder, by id: the order in which they are captioned.
-
-    Raises:
-        InputError: there is no image, one is not annotated, or two have the same id.
-    """
-    if not folder.is_dir():
-        raise InputError(f"Images must be in a folder, {folder} is none. Check the path.")
-    files = find_images([folder])
-    if not files:
-        raise InputError(f"{folder} holds no image files. Give the folder that holds them.")
-    found: dict[str, Path] = {}
-    unknown: list[str] = []
-    for path in files:
-        try:
-            image_id = annotations.find(path)
-        except AnnotationError:
-            unknown.append(path.name)
-            continue
-        if image_id in found:
-            raise InputError(
-                f"Every image must have an id of its own, {found[image_id].name} and {path.name} "
-                f"both have {image_id!r} in {annotations.source}. Remove one of them."
-            )
-        found[image_id] = path
-    if unknown:
-        listed = ", ".join(unknown[:5]) + ", ..." * (len(unknown) > 5)
-        raise InputError(
-            f"Every image must be annotated, {len(unknown):,} of {len(files):,} in {folder} are "
-            f"not in {annotations.source}: {listed}. Move them elsewhere, or give the annotations "
-            f"that cover them."
-        )
-    return tuple(Source(i, found[i]) for i in sorted(found, key=by_number))
-
-
-def deal(
-    sources: Sequence[Source], *, number: int, of: int, batch_size: int
-) -> tuple[tuple[Source, ...], Share]:
-    """One share of the images: every ``of``-th batch, so that shares batch as the whole does.
-
-    Args:
-        sources: all images.
-        number: which share, from 1.
-        of: how many shares there are.
-        batch_size: images captioned at once.
-    """
-    ids = json.dumps([batch_size, [source.image_id for source in sources]])
-    share = Share(number, of, len(sources), hashlib.sha256(ids.encode()).hexdigest())
-    batches = _batches(sources, batch_size)[number - 1 :: of]
-    return tuple(source for batch in batches for source in batch), share
 
 
 class Collector:
@@ -123,6 +67,8 @@ class Collector:
         batch_size: images captioned at once.
         max_pixels: the largest image that is opened.
         lens: whether the monitor reads the image through the logit lens.
+        retries: of what fails in a way that passes; batches without room are halved.
+        on_smaller: told the size of the batches whenever there was no memory for larger ones.
     """
 
     def __init__(
@@ -135,6 +81,8 @@ class Collector:
         batch_size: int,
         max_pixels: int = MAX_PIXELS,
         lens: bool = False,
+        retries: Retries | None = None,
+        on_smaller: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._monitor = monitor
         self._annotations = annotations
@@ -151,6 +99,31 @@ class Collector:
         if not (lens or monitor.spacy_pipeline is not None or known.stop_strings):
             self._reader = CaptionReader(Detokenizer(monitor.tokenizer), monitor.lexicon)
         self._failures = 0  # images that failed since one was captioned
+        self._retries = Retries() if retries is None else retries
+        self._ready_inputs: BatchFeature | None = None  # of the whole batch that is next
+        self._portions: Portions[tuple[Source, OpenedImage], CollectedCaption] = Portions(
+            self._written,
+            lambda one, error: self._fail(one[0], error),
+            retries=self._retries,
+            on_smaller=on_smaller,
+        )
+
+    @property
+    def window(self) -> int:
+        """Neighbours that are batched together: a batch, or several if prompts differ in length."""
+        return self._batch_size * (1 if self._length is None else AHEAD)
+
+    @cached_property
+    def _length(self) -> Callable[[Source], int] | None:
+        if self._batch_size == 1:
+            return None
+        lengths = PromptLengths(
+            self._monitor.processor,
+            self._prompt,
+            max_pixels=self._max_pixels,
+            retries=self._retries,
+        )
+        return (lambda source: lengths.of(source.path)) if lengths.vary else None
 
     def header(self, share: Share) -> TableHeader:
         """What the table of a share says of itself."""
@@ -193,78 +166,90 @@ class Collector:
             OSError: it cannot be written.
         """
         done = folder.done()
-        left = [source for source in sources if source.image_id not in done]
         with ThreadPoolExecutor(1, thread_name_prefix="sightline-table") as writer:
             writing: Future[None] | None = None
-            for batch in self._ready(left):
+            for batch in self._ready(sources, [source.image_id in done for source in sources]):
                 captions = self._captions(batch)
                 if writing is not None:
                     writing.result()
-                writing = writer.submit(_keep, captions, folder, on_captions)
+                writing = writer.submit(self._keep, captions, folder, on_captions)
+                if self._portions.lost is not None:
+                    break
             if writing is not None:
                 writing.result()
+        if self._portions.lost is not None:
+            raise CollectError(
+                f"The device failed and cannot be used by this process any more: "
+                f"{self._portions.lost} The images it was busy with are recorded as failed. The "
+                f"same command goes on with the others; --retry-failed tries these again."
+            ) from self._portions.lost
         folder.finish()
 
-    def _ready(self, sources: Sequence[Source]) -> Iterator[_Batch]:
+    def _ready(self, sources: Sequence[Source], done: Sequence[bool]) -> Iterator[_Batch]:
         """Batches, the next of which is opened and prepared while the model is busy."""
+        batches = self._batches(sources, done)
         with ThreadPoolExecutor(1, thread_name_prefix="sightline-images") as reader:
-            coming: deque[Future[_Batch]] = deque()
-            for batch in _batches(sources, self._batch_size):
-                coming.append(reader.submit(self._prepared, batch))
+            coming: deque[Future[_Batch | None]] = deque()
+            while True:
+                coming.append(reader.submit(next, batches, None))
                 if len(coming) > 1:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
+                    batch = coming.popleft().result()
+                    if batch is None:
+                        return
+                    yield batch
 
-    def _prepared(self, sources: Sequence[Source]) -> _Batch:
+    def _batches(self, sources: Sequence[Source], done: Sequence[bool]) -> Iterator[_Batch]:
+        for window in windows(sources, done, self._batch_size, length=self._length):
+            for places in window.batches:
+                chosen = [window.items[place] for place in places]
+                yield self._prepared(chosen, [window.done[place] for place in places])
+
+    def _prepared(self, sources: Sequence[Source], done: Sequence[bool]) -> _Batch:
         opened: list[tuple[Source, OpenedImage]] = []
         failed: list[CollectedCaption] = []
         for source in sources:
             try:
-                opened.append((source, open_image(source.path, max_pixels=self._max_pixels)))
+                opened.append((source, self._retries.call(lambda one=source: self._open(one))))  # type: ignore[misc]
             except ImageError as error:
                 failed.append(self._failed(source, error))
         try:
             inputs = self._inputs(opened) if opened else None
         except Exception:  # not lost: what cannot be prepared together is prepared one by one
             inputs = None
-        return _Batch(sources, opened, inputs, failed)
+        return _Batch(sources, done, opened, inputs, failed)
+
+    def _open(self, source: Source) -> OpenedImage:
+        return open_image(source.path, max_pixels=self._max_pixels)
 
     def _inputs(self, opened: Sequence[tuple[Source, OpenedImage]]) -> BatchFeature:
         return self._monitor.prepare([one.image for _, one in opened], self._prompt)
 
     def _captions(self, batch: _Batch) -> list[CollectedCaption]:
-        """Captions of all, in order; those of images that cannot be captioned say why."""
-        written = [*self._isolated(batch.opened, batch.inputs), *batch.failed]
+        """Captions of what is not in the table, in order; those of failed images say why."""
+        self._ready_inputs = batch.inputs
+        written = [*self._portions.results(batch.opened), *batch.failed]
         by_id = {caption.image_id: caption for caption in written}
-        return [by_id[source.image_id] for source in batch.sources]
+        return [
+            by_id[source.image_id]
+            for source, done in zip(batch.sources, batch.done, strict=True)
+            if not done
+        ]
 
-    def _isolated(
-        self, opened: Sequence[tuple[Source, OpenedImage]], inputs: BatchFeature | None
-    ) -> list[CollectedCaption]:
-        """Captions of a batch; if that fails, of each image alone."""
-        if not opened:
-            return []
-        try:
-            captions = self._written(opened, self._inputs(opened) if inputs is None else inputs)
-        except Exception as error:  # recorded; whatever one image does must not stop the others
-            if len(opened) == 1:
-                return [self._fail(opened[0][0], error)]
-            return [caption for one in opened for caption in self._isolated([one], None)]
-        self._failures = 0
-        return captions
-
-    def _written(
-        self, opened: Sequence[tuple[Source, OpenedImage]], inputs: BatchFeature
-    ) -> list[CollectedCaption]:
+    def _written(self, opened: Sequence[tuple[Source, OpenedImage]]) -> list[CollectedCaption]:
+        inputs, self._ready_inputs = self._ready_inputs, None
+        if inputs is None or len(inputs["input_ids"]) != len(opened):
+            inputs = self._inputs(opened)
         facts = [
             ImageFacts(source.image_id, source.path.name, self._annotations.truth(source.image_id))
             for source, _ in opened
         ]
         with torch.inference_mode():
             if self._reader is None:
-                return self._listened(facts, inputs)
-            return self._recorded(facts, inputs, self._reader)
+                captions = self._listened(facts, inputs)
+            else:
+                captions = self._recorded(facts, inputs, self._reader)
+        self._failures = 0
+        return captions
 
     def _recorded(
         self, images: Sequence[ImageFacts], inputs: BatchFeature, reader: CaptionReader
@@ -299,6 +284,8 @@ class Collector:
 
     def _fail(self, source: Source, error: Exception) -> CollectedCaption:
         """The record of an image that failed, unless it is not the images that fail."""
+        if device_lost(error):
+            return self._failed(source, error)
         self._failures += 1
         if self._failures == _TOO_MANY:
             raise CollectError(
@@ -316,15 +303,11 @@ class Collector:
             error=f"{type(error).__name__}: {error}",
         )
 
-
-def _keep(
-    captions: Sequence[CollectedCaption],
-    folder: TableFolder,
-    on_captions: Callable[[Sequence[CollectedCaption]], object],
-) -> None:
-    folder.write(captions)
-    on_captions(captions)
-
-
-def _batches(sources: Sequence[Source], size: int) -> list[Sequence[Source]]:
-    return [sources[start : start + size] for start in range(0, len(sources), size)]
+    def _keep(
+        self,
+        captions: Sequence[CollectedCaption],
+        folder: TableFolder,
+        on_captions: Callable[[Sequence[CollectedCaption]], object],
+    ) -> None:
+        self._retries.call(lambda: folder.write(captions))
+        on_captions(captions)

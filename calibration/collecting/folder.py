@@ -160,6 +160,25 @@ class TableFolder:
         if self._done is not None:
             self._done.update(caption.image_id for caption in captions)
 
+    def drop_failures(self) -> int:
+        """Take out the rows of images that failed, so that they are tried again; how many.
+
+        Part by part, each whole at any moment: stopped half-way, the others are still there.
+
+        Raises:
+            TableError: a part is damaged.
+        """
+        dropped = 0
+        for number in part_numbers(self.folder):
+            captions = _read(_captions(self.folder, number), self.header)
+            good = captions["error"].is_null()
+            lost = len(good) - good.to_pylist().count(True)
+            if lost:
+                _write(_captions(self.folder, number), captions.filter(good), self.header)
+                dropped += lost
+        self._done = None
+        return dropped
+
     def finish(self) -> None:
         """Note that every image of the share is in the table."""
         self.header = replace(self.header, finished=True)

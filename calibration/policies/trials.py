@@ -16,7 +16,7 @@ import torch
 from ...monitor.errors import ImageError
 from ...monitor.models.identity import identity
 from ...monitor.session import Monitor
-from ..collecting.collect import Source
+from ..collecting.sources import Source
 from ..objects.annotations import Annotations
 from .crew import Crew
 from .gates import chance_of

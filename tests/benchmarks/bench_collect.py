@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sightline.calibration.collecting.collect import Collector, Source, deal, find_sources
+from sightline.calibration.collecting.collect import Collector
 from sightline.calibration.collecting.folder import TableFolder
+from sightline.calibration.collecting.sources import Source, deal, find_sources
 from sightline.calibration.objects.annotations import Annotations
 from sightline.calibration.scenes.coco import export
 from sightline.calibration.scenes.seeds import seeds

@@ -134,6 +134,19 @@ def test_an_image_that_cannot_be_read_is_skipped(call: Call, scenes: Path, tmp_p
     assert "failed 1" in " ".join(result.stderr.split())
 
 
+def test_what_failed_is_tried_again(call: Call, scenes: Path, tmp_path: Path) -> None:
+    """--retry-failed says how many there are, and captions the file that was replaced."""
+    images = Path(shutil.copytree(scenes, tmp_path / "images"))
+    broken = min(images.glob("*.png"))
+    broken.write_bytes(b"no picture")
+    assert call("--out", tmp_path / "t", images=images).exit_code == 3
+    shutil.copy(scenes / broken.name, broken)
+    result = call("--out", tmp_path / "t", "--retry-failed", "--retries", 0, images=images)
+    assert result.exit_code == 0
+    assert "1 images that failed" in " ".join(result.stderr.split())
+    assert len(CalibrationTable.load(tmp_path / "t").image_ids) == IMAGES
+
+
 def test_nothing_readable_is_a_failure(call: Call, scenes: Path, tmp_path: Path) -> None:
     """With no caption at all the exit code is 1."""
     images = Path(shutil.copytree(scenes, tmp_path / "images"))

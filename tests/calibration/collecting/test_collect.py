@@ -16,17 +16,12 @@ import numpy as np
 import pytest
 import torch
 from sightline.calibration.collecting.captions import TableCaption, read_captions
-from sightline.calibration.collecting.collect import (
-    CollectError,
-    Collector,
-    Source,
-    deal,
-    find_sources,
-)
+from sightline.calibration.collecting.collect import CollectError, Collector
 from sightline.calibration.collecting.collected import CollectedCaption
 from sightline.calibration.collecting.folder import TableFolder
 from sightline.calibration.collecting.header import read_header
 from sightline.calibration.collecting.merge import merge
+from sightline.calibration.collecting.sources import Source, deal, find_sources
 from sightline.calibration.collecting.table import CalibrationTable
 from sightline.calibration.objects.annotations import Annotations
 from sightline.calibration.scenes.coco import export
@@ -260,6 +255,70 @@ def test_one_image_that_fails_the_model_stops_no_other(
     failed = [one for one in read_captions(tmp_path / "t") if one.error is not None]
     assert [one.image_id for one in failed] == [sources[chosen].image_id]
     assert failed[0].error == "RuntimeError: no such picture"
+
+
+def test_what_failed_is_tried_again_on_demand(
+    run: Run, scenes: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """Broken files that were replaced come into the table as if they had never been broken."""
+    images = Path(shutil.copytree(scenes, tmp_path / "images"))
+    names = [path.name for path in sorted(images.glob("*.png"))]
+    for name in (names[0], names[5], names[6]):
+        (images / name).write_bytes(b"no picture")
+    out = tmp_path / "t"
+    run(out, images=images)
+    shutil.copy(scenes / names[0], images)
+    shutil.copy(scenes / names[6], images)
+    with TableFolder(out, read_header(out)) as folder:
+        assert folder.drop_failures() == 3
+        assert len(folder.done()) == IMAGES - 3
+    run(out, images=images)
+    whole = timeless(uninterrupted)
+    found = timeless(out)
+    assert [one.file for one in found if one.error is not None] == [names[5]]
+    assert found[:5] + found[6:] == whole[:5] + whole[6:]
+
+
+def test_without_memory_batches_are_smaller_and_no_image_is_lost(
+    run: Run, monitor: Monitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for two images at once: the table of a run in twos."""
+    expected = run(tmp_path / "twos", batch_size=2, max_new_tokens=16)
+    real: Any = monitor.model.generate
+    sizes: list[int] = []
+
+    def generate(**inputs: Any) -> Any:
+        sizes.append(len(inputs["input_ids"]))
+        if sizes[-1] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return real(**inputs)
+
+    monkeypatch.setattr(monitor.model, "generate", generate)
+    table = run(tmp_path / "t", max_new_tokens=16)
+    assert sizes == [BATCH] + [2] * (IMAGES // 2)
+    assert table.data_hash == expected.data_hash
+
+
+def test_a_lost_device_ends_the_run_and_the_next_one_goes_on(
+    run: Run, monitor: Monitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch it was busy with is recorded as failed, so that it cannot stop every run."""
+    real: Any = monitor.model.generate
+    calls: list[int] = []
+
+    def generate(**inputs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+        return real(**inputs)
+
+    monkeypatch.setattr(monitor.model, "generate", generate)
+    with pytest.raises(CollectError, match="--retry-failed"):
+        run(tmp_path / "t", max_new_tokens=16)
+    assert len(read_captions(tmp_path / "t")) == 2 * BATCH
+    run(tmp_path / "t", max_new_tokens=16)
+    failed = [one.error is not None for one in read_captions(tmp_path / "t")]
+    assert failed == [BATCH <= place < 2 * BATCH for place in range(IMAGES)]
 
 
 def test_a_model_that_fails_on_everything_is_not_taken_for_bad_images(

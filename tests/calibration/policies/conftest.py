@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sightline.calibration.collecting.collect import find_sources
+from sightline.calibration.collecting.sources import find_sources
 from sightline.calibration.objects.annotations import Annotations
 from sightline.calibration.policies.loading import Loading
 from sightline.calibration.policies.trials import subjects

@@ -118,7 +118,7 @@ def test_a_killed_trial_goes_on(
         "from sightline.calibration.policies.ways import *;"
         "from sightline.monitor.policy.policy import Policy;"
         "from sightline.calibration.objects.annotations import Annotations;"
-        "from sightline.calibration.collecting.collect import find_sources;"
+        "from sightline.calibration.collecting.sources import find_sources;"
         "stop = acting(Policy(act='stop', threshold=0.4));"
         "ways = (Plain(), stop, FirstSentences(name='first', family='first', count=1),"
         " RandomGate(name='gate', family='gate', policy=Policy(act='stop'), like=stop.name));"
