@@ -165,10 +165,12 @@ def policy(
     from ...detectors.calibrated import CalibratedDetector
     from ...monitor.errors import SightlineError
     from ..policies.candidates import grid, read_candidates
-    from ..policies.certify import Certified, Limits, certify
+    from ..policies.certification import Certified
+    from ..policies.certify import certify
     from ..policies.crew import WorkerError
     from ..policies.promise import Promise
     from ..policies.proof import require_mapie
+    from ..policies.race import Limits
     from .policysummary import record, show
 
     try:

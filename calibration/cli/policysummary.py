@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..policies.certify import Certified, NoPolicy, Row, figures
+from ..policies.certification import Certified, NoPolicy, Row, figures
 from ..policies.outcomefile import Trial
 
 _ASIDE: Final = {

@@ -35,9 +35,11 @@ from rich.progress import track
 from rich.table import Table
 from scipy.stats import binomtest
 from sightline.calibration.policies.candidates import NOTHING, Candidate
-from sightline.calibration.policies.certify import Certified, Limits, choose
+from sightline.calibration.policies.certification import Certified
+from sightline.calibration.policies.certify import choose
 from sightline.calibration.policies.outcomefile import Trial
 from sightline.calibration.policies.promise import Promise
+from sightline.calibration.policies.race import Limits
 from sightline.calibration.policies.tried import Tried, line_up
 from sightline.monitor.policy.policy import Policy
 

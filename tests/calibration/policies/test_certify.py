@@ -7,15 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 from sightline.calibration.policies.candidates import NOTHING
-from sightline.calibration.policies.certify import (
-    Certified,
-    Limits,
-    NoPolicy,
-    certify,
-    choose,
-    figures,
-)
+from sightline.calibration.policies.certification import Certified, NoPolicy, figures
+from sightline.calibration.policies.certify import certify, choose
 from sightline.calibration.policies.promise import Promise
+from sightline.calibration.policies.race import Limits
 from sightline.calibration.policies.tried import line_up
 
 from .worlds import candidate, outcome, world
