@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -11,13 +12,31 @@ from transformers import BatchFeature
 from ..attention.lens import has_lens
 from ..errors import ImageError
 from ..inspection import inspect
+from ..jobs.lengths import PromptLengths
 from ..jobs.retries import Portions, Retries
+from ..jobs.windows import Window, windows
 from ..models.images import ImageInfo, OpenedImage, open_image
 from ..policy.policy import Policy
 from ..report import Failure, Report
 from ..session import Monitor
 from .job import Recipe
 from .terminal import LiveCaption, harmless, told
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """An image file that was read already.
+
+    Attributes:
+        name: what reports and errors call it.
+        content: the bytes of the file.
+    """
+
+    name: str
+    content: bytes
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Captioner:
@@ -58,6 +77,7 @@ class Captioner:
         self._console = console
         self._inside = inside
         self._lens = inside and has_lens(monitor.anatomy)
+        self._lengths: PromptLengths | None = None
         self._portions: Portions[OpenedImage, Report | Failure] = Portions(
             self._reports,
             lambda image, error: failure(image.info.path, error),
@@ -84,7 +104,52 @@ class Captioner:
         """What ended the use of the device; once there is such an error, every image fails."""
         return self._portions.lost
 
-    def records(self, batch: Sequence[Path]) -> list[Report | Failure]:
+    def finished(
+        self, files: Sequence[Path], done: Sequence[int], batch_size: int
+    ) -> Iterator[list[Report | Failure]]:
+        """Caption files in batches: the records that are not there yet, in the files' order.
+
+        Once the device is lost, those that are finished come, whatever they waited for.
+
+        Args:
+            files: of a job, or of a part of one that begins where a window of it does.
+            done: of each, whether its record is there.
+            batch_size: images captioned at once.
+        """
+        length = self._length(batch_size) if not all(done) else None
+        for window in windows(files, done, batch_size, length=length):
+            yield from self._window(window)
+
+    def _length(self, batch_size: int) -> Callable[[Path], int] | None:
+        """What tells prompts apart by their length; ``None`` where that is of no use."""
+        if batch_size == 1:
+            return None
+        if self._lengths is None:
+            self._lengths = PromptLengths(
+                self._monitor.processor,
+                self._prompt,
+                max_pixels=self._max_pixels,
+                retries=self._retries,
+            )
+        return self._lengths.of if self._lengths.vary else None
+
+    def _window(self, window: Window[Path]) -> Iterator[list[Report | Failure]]:
+        found: dict[int, Report | Failure] = {}
+        wanted = [place for place, done in enumerate(window.done) if not done]
+        for batch in window.batches:
+            records = self.records([window.items[place] for place in batch])
+            found.update(zip(batch, records, strict=True))
+            ready = 0
+            while ready < len(wanted) and wanted[ready] in found:
+                ready += 1
+            # Those that wait for one before them are lost with the process, and made again.
+            if self.lost is not None:
+                wanted = [place for place in wanted if place in found]
+                ready = len(wanted)
+            yield [found.pop(place) for place in wanted[:ready]]
+            wanted = wanted[ready:]
+
+    def records(self, batch: Sequence[Path | Content]) -> list[Report | Failure]:
         """Caption a batch: the record of each file, in order. No image raises anything."""
         records: list[Report | Failure | None] = []
         opened: list[OpenedImage] = []
@@ -97,8 +162,10 @@ class Captioner:
         captioned = iter(self._portions.results(opened))
         return [next(captioned) if record is None else record for record in records]
 
-    def _open(self, path: Path) -> OpenedImage:
-        return open_image(path, max_pixels=self._max_pixels)
+    def _open(self, source: Path | Content) -> OpenedImage:
+        if isinstance(source, Content):
+            return open_image(source.content, max_pixels=self._max_pixels, name=source.name)
+        return open_image(source, max_pixels=self._max_pixels)
 
     def _reports(self, batch: Sequence[OpenedImage]) -> Sequence[Report]:
         reports = self._captions(batch)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from ..jobs.lengths import PromptLengths
 from ..jobs.retries import Retries
-from ..jobs.windows import Window, windows
 from ..judging.certified import promise_of
 from ..policy.policy import Policy
 from ..report import Failure, Report
@@ -54,25 +52,21 @@ class CaptionRun:
         inside: bool = False,
     ) -> None:
         self._monitor = monitor
-        self._prompt = prompt
-        self._max_pixels = max_pixels
         self._record_file = record_file
         self._policy = policy
-        self._retries = Retries() if retries is None else retries
+        retries = Retries() if retries is None else retries
         self._captioner = Captioner(
             monitor,
             prompt=prompt,
             max_new_tokens=max_new_tokens,
             max_pixels=max_pixels,
             policy=policy,
-            retries=self._retries,
+            retries=retries,
             console=console,
             inside=inside,
             on_smaller=self._say_smaller,
         )
-        self._keeper = Keeper(
-            record_file=record_file, console=console, log=log, retries=self._retries
-        )
+        self._keeper = Keeper(record_file=record_file, console=console, log=log, retries=retries)
 
     @property
     def recipe(self) -> Recipe:
@@ -98,18 +92,6 @@ class CaptionRun:
             return bytes(len(files))
         return Progress.of(file.read(), self.recipe, file.path).flags(files)
 
-    def _length(self, batch_size: int) -> Callable[[Path], int] | None:
-        """What tells prompts apart by their length; ``None`` where that is of no use."""
-        if batch_size == 1:
-            return None
-        lengths = PromptLengths(
-            self._monitor.processor,
-            self._prompt,
-            max_pixels=self._max_pixels,
-            retries=self._retries,
-        )
-        return lengths.of if lengths.vary else None
-
     def _introduce(self) -> None:
         """Say once who judges, and what must be known of it."""
         if self._monitor.calibration is not None:
@@ -120,27 +102,8 @@ class CaptionRun:
     def _finished(
         self, files: Sequence[Path], done: Sequence[int], batch_size: int
     ) -> Iterator[Sequence[Report | Failure]]:
-        """The records that are not there yet, in the files' order."""
-        length = self._length(batch_size) if not all(done) else None
-        for window in windows(files, done, batch_size, length=length):
-            yield from self._caption(window)
-
-    def _caption(self, window: Window[Path]) -> Iterator[Sequence[Report | Failure]]:
-        found: dict[int, Report | Failure] = {}
-        wanted = [place for place, done in enumerate(window.done) if not done]
-        for batch in window.batches:
-            records = self._captioner.records([window.items[place] for place in batch])
-            found.update(zip(batch, records, strict=True))
-            ready = 0
-            while ready < len(wanted) and wanted[ready] in found:
-                ready += 1
-            # Those that wait for one before them are lost with the process, and made again.
-            if self._captioner.lost is not None:
-                wanted = [place for place in wanted if place in found]
-                ready = len(wanted)
-            new = [found.pop(place) for place in wanted[:ready]]
-            wanted = wanted[ready:]
-            yield new
+        for records in self._captioner.finished(files, done, batch_size):
+            yield records
             self._stop_if_lost()
 
     def _say_smaller(self, size: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
-from sightline.monitor.cli import captioner, run
+from sightline.monitor.cli import captioner
 from sightline.monitor.cli.records import RecordFile
 from sightline.monitor.cli.run import CaptionRun
 from sightline.monitor.jobs.retries import Retries
@@ -173,7 +173,7 @@ def test_equal_prompts_go_together_and_records_keep_the_order(
             """Read from the file."""
             return Image.open(path).width
 
-    monkeypatch.setattr(run, "PromptLengths", Lengths)
+    monkeypatch.setattr(captioner, "PromptLengths", Lengths)
     together: list[list[int]] = []
     real = captioner.Captioner.records
 
