@@ -19,7 +19,7 @@ from transformers import AttentionInterface
 
 from ..errors import ModelError
 from . import compiled
-from .alias import NAME, Alias
+from .alias import NAME, Alias, traced
 from .watcher import Attention, current
 
 _NAME = NAME
@@ -40,6 +40,7 @@ class _ConfigView:
         "_sightline_module",
         "_sightline_name",
         "_sightline_own",
+        "_sightline_traced",
         "_sightline_users",
     )
 
@@ -48,6 +49,7 @@ class _ConfigView:
     _sightline_name: str
     _sightline_module: nn.Module
     _sightline_own: Attention
+    _sightline_traced: str
     _sightline_users: int
 
     def __init__(self, module: nn.Module) -> None:
@@ -57,6 +59,7 @@ class _ConfigView:
             ("_sightline_module", module),
             ("_sightline_name", config._attn_implementation),
             ("_sightline_alias", Alias(config._attn_implementation)),
+            ("_sightline_traced", traced(type(module), config._attn_implementation)),
             ("_sightline_own", _own_attention(module, config._attn_implementation)),
             ("_sightline_users", 0),
         ):
@@ -65,7 +68,7 @@ class _ConfigView:
     @property
     def _attn_implementation(self) -> str:
         if torch.compiler.is_dynamo_compiling():
-            return _NAME  # what is compiled serves every watcher, and none
+            return self._sightline_traced  # what is compiled serves every watcher, and none
         watcher = current()
         if watcher is None:
             name: str = self._sightline_config._attn_implementation

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -137,7 +137,8 @@ class AttentionTap:
         self._known: Any = None  # the latest one seen, for passes that run compiled
         self._model = anatomy.model
         self._numbers = {id(module): module for module in self._modules}
-        self._slides = any(map(_slides, self._modules))
+        # Kinds of layers of whose keys a compiled pass cannot tell which positions they are.
+        self._moving = sorted({kind for kind in map(_kind, self._modules) if kind not in _WHOLE})
         self._reading: Reading | None = None
         self._token: contextvars.Token[Watcher | None] | None = None
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
@@ -336,12 +337,12 @@ class AttentionTap:
         self._segments.repeats(call.query.shape[0])
         if cached is None and not call.fleeting:
             cached = call.key.shape[2] - length
-        elif cached is None and self._slides:
+        elif cached is None and self._moving:
             raise WatchError(
-                "In a compiled model whose layers slide over a window, the tap must know the cache "
-                "from a pass that is not compiled, as generate's own reading of the prompt is. Let "
-                'generate compile: generate(cache_implementation="static"), or pass '
-                "disable_compile=True."
+                f"In a compiled model some of whose layers do not keep every position "
+                f"({', '.join(self._moving)}), the tap must know the cache from a pass that is not "
+                f"compiled, as generate's own reading of the prompt is. Let generate compile: "
+                f'generate(cache_implementation="static"), or pass disable_compile=True.'
             )
         self._reading = Reading(
             self._segments,
@@ -355,13 +356,33 @@ class AttentionTap:
         return self._reading
 
 
-def _slides(attention: nn.Module) -> bool:
-    """Whether some layers of its decoder see the latest positions only."""
+# Kinds of layers, as transformers' configs call them, that keep the key of every position or none.
+_WHOLE: Final = frozenset(
+    {
+        "full_attention",
+        "indexed_attention",
+        "minimax_m3_sparse",
+        "hybrid",
+        "linear_attention",
+        "conv",
+        "moe",
+        "mlp",
+    }
+)
+
+
+def _kind(attention: nn.Module) -> str:
+    """What kind of layer an attention module is of."""
     config = attention.config
     kinds = getattr(config, "layer_types", None)
-    if kinds is None:
-        return getattr(config, "sliding_window", None) is not None
-    return any(kind != "full_attention" for kind in kinds)
+    place = getattr(attention, "layer_idx", None)
+    if kinds is not None and isinstance(place, int) and 0 <= place < len(kinds):
+        return str(kinds[place])
+    if getattr(config, "sliding_window", None) is not None:
+        return "sliding_attention"
+    if getattr(config, "attention_chunk_size", None) is not None:
+        return "chunked_attention"
+    return "full_attention"
 
 
 def _learn_cached(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

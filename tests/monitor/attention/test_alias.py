@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from sightline.monitor.attention.alias import NAME, Alias
+from sightline.monitor.attention.alias import NAME, Alias, TracedAlias, traced
 from sightline.monitor.attention.tap import AttentionTap
 from torch import Tensor
 
@@ -21,6 +21,34 @@ def test_it_passes_for_the_own_name_and_is_found_under_ours(own: str) -> None:
     assert alias == Alias(own)
     assert own[:4] in alias
     assert {NAME: "ours", own: "own"}[alias] == "ours"
+
+
+def test_what_is_traced_passes_for_both_names_too() -> None:
+    """Equal to both, its text ours, and the same object for every watch, so that graphs last."""
+    alias = TracedAlias("sdpa")
+    assert alias == "sdpa"
+    assert alias == NAME
+    assert alias in ("eager", "sdpa")
+    assert alias != "eager"
+    assert {NAME: "ours", "sdpa": "own"}[alias] == "ours"
+
+    class Compares:
+        def forward(self) -> bool:
+            return self.name in ("eager", "sdpa")
+
+        name = ""
+
+    class Asks:
+        def forward(self) -> str:
+            return self.name
+
+        name = ""
+
+    assert traced(Compares, "sdpa") is traced(Compares, "sdpa")
+    assert isinstance(traced(Compares, "sdpa"), TracedAlias)
+    assert not isinstance(traced(Compares, "flash_attention_2"), TracedAlias)
+    assert traced(Asks, "sdpa") == NAME
+    assert traced(Asks, "sdpa") != "sdpa"
 
 
 @pytest.mark.parametrize("name", ["mistral_large4", "minimax_m3_vl", "dots3_note"])
