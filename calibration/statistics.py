@@ -32,10 +32,6 @@ class Estimate:
         spec = spec or ".3f"
         return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
-    def excludes(self, value: float) -> bool:
-        """Whether the interval lies wholly on one side of ``value``."""
-        return not self.low <= value <= self.high
-
 
 def redraws(images: int, *, draws: int = 1000, seed: int = 0) -> Ints:
     """How often each image is drawn in each bootstrap sample, int64 ``[draws, images]``."""

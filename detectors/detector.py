@@ -1,11 +1,10 @@
-"""A named detector: which features of a mention it reads, and the classifier that scores them."""
+"""A detector: which features of a mention it reads, and the classifier that scores them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +14,9 @@ from sklearn.exceptions import NotFittedError
 from .artifact.parts import put_together, take_apart
 from .classifiers.estimators import MentionClassifier
 from .classifiers.fused import FusedClassifier
-from .classifiers.heads import LinearHeadsClassifier, NetworkHeadsClassifier
-from .classifiers.lens import LensClassifier
-from .classifiers.prior import PriorClassifier
 from .classifiers.svar import SvarClassifier
-from .classifiers.uncertainty import UncertaintyClassifier
 from .features import Matrix, columns, feature
 from .mentions import Mentions, Timing
-from .svar import LayerRange
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -281,48 +275,3 @@ def _labels(labels: npt.ArrayLike, count: int) -> Ints:
             f"Collect captions of more images."
         )
     return y.astype(np.int64)
-
-
-_TEXT: Final = ("position", "object")
-_SEEN: Final = ("masses", "log-prob", "entropy", "margin")
-
-_MAKERS: Final[Mapping[str, Callable[[], Detector]]] = MappingProxyType(
-    {
-        "svar": lambda: Detector("svar", ("svar-layers",), SvarClassifier()),
-        "prior": lambda: Detector("prior", _TEXT, PriorClassifier()),
-        "heads-linear": lambda: Detector("heads-linear", ("var",), LinearHeadsClassifier()),
-        "heads-mlp": lambda: Detector("heads-mlp", ("var",), NetworkHeadsClassifier()),
-        "lens": lambda: Detector("lens", ("confidence",), LensClassifier()),
-        "entropy": lambda: Detector("entropy", ("entropy",), UncertaintyClassifier()),
-        "log-prob": lambda: Detector("log-prob", ("log-prob",), UncertaintyClassifier(False)),
-        "margin": lambda: Detector("margin", ("margin",), UncertaintyClassifier(False)),
-        "fused": lambda: Detector("fused", (*_TEXT, *_SEEN), FusedClassifier(text=4)),
-        "fused-naming": lambda: Detector(
-            "fused-naming", (*_TEXT, *_SEEN, "naming-masses"), FusedClassifier(text=4)
-        ),
-    }
-)
-
-DETECTORS: Final = tuple(_MAKERS)
-"""The names that :func:`detector` knows."""
-
-
-def detector(name: str, *, layers: LayerRange | None = None) -> Detector:
-    """A detector of that name, not yet fitted.
-
-    Args:
-        name: one of :data:`DETECTORS`.
-        layers: the decoder layers to use; without it all that were watched, and SVAR chooses its
-            range among them.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
-    if name not in _MAKERS:
-        raise ValueError(f"A detector must be one of {', '.join(DETECTORS)}, was: {name!r}.")
-    made = _MAKERS[name]()
-    if layers is None:
-        return made
-    if isinstance(made.estimator, SvarClassifier):
-        made = replace(made, estimator=SvarClassifier(choose=False))
-    return replace(made, layers=layers.layers)

@@ -115,7 +115,7 @@ def fit(
     TABLE is the folder that `sightline calibrate collect` or `merge` wrote.
     """
     from ...detectors.artifact.sealed import DOCUMENT
-    from ...detectors.detector import detector as named
+    from ...detectors.named import detector as named
     from ...monitor.errors import SightlineError
     from ..fitting.goal import Goal
     from ..fitting.guarantee import NoThreshold

@@ -38,7 +38,7 @@ def load(table: Path, on: Sequence[Path]) -> Trial:
 
 def chosen_detectors(wanted: str | None) -> tuple[str, ...]:
     """The detectors that the command line names; by default all there are."""
-    from ...detectors.detector import DETECTORS
+    from ...detectors.named import DETECTORS
 
     if wanted is None:
         return tuple(DETECTORS)

@@ -10,7 +10,7 @@ from typing import Final
 
 from ...detectors.calibrated import CalibratedDetector
 from ...detectors.conditions import Conditions, ModelIdentity
-from ...detectors.detector import detector as named
+from ...detectors.named import detector as named
 from ...detectors.svar import LayerRange
 from ..collecting.table import CalibrationTable
 from .goal import Goal
@@ -82,7 +82,7 @@ def fit(
 
     Args:
         table: labelled mentions of at least 30 images.
-        detector: one of :data:`~sightline.detectors.detector.DETECTORS`.
+        detector: one of :data:`~sightline.detectors.named.DETECTORS`.
         target: what the threshold must promise, such as ``recall=0.8``, ``precision=0.6`` or
             ``false-alarm=0.1``.
         confidence: of the promise, between 0 and 1; a :class:`~.goal.Goal` brings its own.

@@ -121,7 +121,7 @@ def compare(
 
     Args:
         trial: the tables.
-        names: of :data:`~sightline.detectors.detector.DETECTORS`; the prior is fitted in any case,
+        names: of :data:`~sightline.detectors.named.DETECTORS`; the prior is fitted in any case,
             for the lifts.
         draws: redraws of images for the intervals.
         jobs: processes to spread the detectors over.

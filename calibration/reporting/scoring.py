@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...detectors.calibrated import CalibratedDetector
-from ...detectors.detector import Detector, detector
+from ...detectors.detector import Detector
 from ...detectors.features import feature, matrix
+from ...detectors.named import detector
 from ...detectors.probability import ProbabilityMap
 from ...detectors.svar import LayerRange
 from ..collecting.table import CalibrationTable
@@ -72,7 +73,7 @@ class Trial:
         """What each detector says of each table, in the order in which they are done.
 
         Args:
-            names: of :data:`~sightline.detectors.detector.DETECTORS`.
+            names: of :data:`~sightline.detectors.named.DETECTORS`.
             jobs: processes to spread the detectors over.
         """
         from joblib import Parallel, delayed

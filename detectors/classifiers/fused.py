@@ -125,23 +125,18 @@ class FusedClassifier(LogOddsClassifier):
         return prior + evidence
 
     def parts(self, X: Any) -> tuple[Floats, Floats]:  # noqa: N803
-        """:meth:`prior_log_odds` and :meth:`evidence_log_odds`, for little more than one of them
-        costs."""
+        """The two parts of :meth:`scores`, float64 ``[n]`` each, nats.
+
+        Returns:
+            what the text says, the prior and its correction, 0 if there are no text columns; and
+            what the evidence adds, a log-likelihood ratio at that place.
+        """
         text, basis = X[:, : self.text], self._basis(X)
         evidence: Floats = self._residuals(X, basis) @ self.coef_ + self.intercept_
         if not self.text:
             return np.zeros(len(X)), evidence
         prior: Floats = self.prior_.scores(text) + self._design(text, basis) @ self.text_coef_
         return prior, evidence
-
-    def prior_log_odds(self, X: Any) -> Floats:  # noqa: N803
-        """The text's part, float64 ``[n]``, nats: the prior and its correction; 0 if there are no
-        text columns."""
-        return self.parts(X)[0]
-
-    def evidence_log_odds(self, X: Any) -> Floats:  # noqa: N803
-        """What the evidence adds, float64 ``[n]``, nats: a log-likelihood ratio at that place."""
-        return self.parts(X)[1]
 
     def _parts(self, X: Any) -> tuple[Any, Any, Any]:  # noqa: N803
         end = X.shape[1] - self.optional

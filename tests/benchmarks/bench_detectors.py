@@ -20,9 +20,10 @@ from pathlib import Path
 
 import click
 import numpy as np
-from sightline.detectors.detector import DETECTORS, Detector, detector
+from sightline.detectors.detector import Detector
 from sightline.detectors.evidence import SEGMENTS, Evidence
 from sightline.detectors.mentions import MentionEvidence, Mentions
+from sightline.detectors.named import DETECTORS, detector
 
 SHAPES = {"small": (27_000, 12, 6), "7b": (20_000, 32, 32)}
 PER_CAPTION = 8

@@ -45,7 +45,7 @@ from sightline.calibration.fitting.goal import Goal
 from sightline.calibration.fitting.guarantee import CANDIDATES, Threshold, choose
 from sightline.calibration.fitting.imagescores import Floats, ImageScores, Ints
 from sightline.calibration.fitting.probability import fit_probability
-from sightline.detectors.detector import detector as named
+from sightline.detectors.named import detector as named
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,10 +10,11 @@ import numpy as np
 from sightline.detectors.calibrated import CalibratedDetector
 from sightline.detectors.certificate import Certificate
 from sightline.detectors.conditions import Conditions, ModelIdentity
-from sightline.detectors.detector import Detector, detector
+from sightline.detectors.detector import Detector
 from sightline.detectors.evidence import Evidence
 from sightline.detectors.guarantee import Guarantee
 from sightline.detectors.mentions import MentionEvidence, Mentions
+from sightline.detectors.named import detector
 from sightline.detectors.probability import ProbabilityMap
 
 from .synthetic import HEADS, images, labels, mentions

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sightline.detectors.calibrated import NO_THRESHOLD
-from sightline.detectors.detector import DETECTORS
+from sightline.detectors.named import DETECTORS
 from sightline.detectors.svar import LayerRange
 from sightline.detectors.verdict import Calibration
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sightline.detectors.detector import DETECTORS, Detector, detector
+from sightline.detectors.detector import Detector
 from sightline.detectors.mentions import Mentions
-from sightline.detectors.svar import LayerRange
+from sightline.detectors.named import DETECTORS, detector
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 
@@ -105,24 +105,11 @@ def test_svar_watches_its_range_alone(fitted: dict[str, Detector]) -> None:
     np.testing.assert_array_equal(found.score(some.within(found.layers)), found.score(some))
 
 
-def test_a_given_range_is_kept() -> None:
-    """SVAR over the layers somebody named, and no choice on the data."""
-    chosen = LayerRange(1, 2, "user")
-    found = detector("svar", layers=chosen).fit(mentions(COUNT), labels(COUNT), images(COUNT))
-    assert found.layers == (1, 2)
-    assert detector("heads-linear", layers=chosen).layers == (1, 2)
-
-
 def test_what_reads_no_attention_needs_no_layers(fitted: dict[str, Detector]) -> None:
     """Entropy can be had without a tap."""
     assert fitted["entropy"].layers == ()
     assert not fitted["entropy"].layered
     assert np.isfinite(fitted["entropy"].score(mentions(3, layers=(8, 9)))).all()
-
-
-def test_only_the_lens_needs_the_lens() -> None:
-    """The image's hidden states are kept when asked for, and for no other detector."""
-    assert [name for name in DETECTORS if detector(name).needs_lens] == ["lens"]
 
 
 def test_layers_that_were_not_watched_are_named(fitted: dict[str, Detector]) -> None:
@@ -175,12 +162,6 @@ def test_what_was_not_recorded_cannot_be_fitted() -> None:
     some = _without_lens(mentions(8))
     with pytest.raises(ValueError, match=r"confidence is NaN or infinite in 8 of 8 .* --lens"):
         detector("lens").fit(some, np.arange(8) % 2, np.arange(8))
-
-
-def test_a_detector_nobody_knows_is_refused() -> None:
-    """With the names there are."""
-    with pytest.raises(ValueError, match=r"one of svar, .* was: 'oracle'"):
-        detector("oracle")
 
 
 def test_a_changed_state_is_refused(fitted: dict[str, Detector]) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from sightline.detectors.calibrated import CalibratedDetector
 from sightline.detectors.conditions import Conditions, ModelIdentity
-from sightline.detectors.detector import Detector, detector
+from sightline.detectors.detector import Detector
 from sightline.detectors.guarantee import Guarantee
 from sightline.detectors.mentions import Mentions
+from sightline.detectors.named import detector
 from sightline.detectors.probability import ProbabilityMap
 from sightline.monitor.models.prompts import DEFAULT_PROMPT
 

@@ -13,7 +13,7 @@ from sightline.calibration.fitting.goal import Goal
 from sightline.calibration.fitting.guarantee import NoThreshold, Threshold
 from sightline.calibration.fitting.heldout import probabilities_of
 from sightline.calibration.fitting.splits import split
-from sightline.detectors.detector import DETECTORS
+from sightline.detectors.named import DETECTORS
 
 from ..tables import INFO, made_table
 

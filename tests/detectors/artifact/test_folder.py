@@ -21,7 +21,7 @@ from sightline.detectors.artifact.folder import ARRAYS
 from sightline.detectors.artifact.sealed import DOCUMENT, ArtifactError
 from sightline.detectors.calibrated import CalibratedDetector
 from sightline.detectors.certificate import Left
-from sightline.detectors.detector import DETECTORS
+from sightline.detectors.named import DETECTORS
 from sightline.detectors.probability import ProbabilityMap
 
 from ..calibrations import calibrated, certificate, one_by_one

@@ -75,19 +75,17 @@ def test_attention_that_only_counts_words_adds_nothing() -> None:
     plain = LinearHeadsClassifier().fit(known.x[:, TEXT:], known.y, groups=known.images)
     assert roc_auc_score(new.y, plain.scores(new.x[:, TEXT:])) > 0.75
     found = FusedClassifier(text=TEXT).fit(known.x, known.y, groups=known.images)
-    evidence = found.evidence_log_odds(new.x)
+    evidence = found.parts(new.x)[1]
     assert auroc_within(new.y, evidence, new.index) == pytest.approx(0.5, abs=0.03)
     assert roc_auc_score(new.y, evidence) == pytest.approx(0.5, abs=0.03)
-    lift = roc_auc_score(new.y, found.scores(new.x)) - roc_auc_score(
-        new.y, found.prior_log_odds(new.x)
-    )
+    lift = roc_auc_score(new.y, found.scores(new.x)) - roc_auc_score(new.y, found.parts(new.x)[0])
     assert abs(lift) < 0.005
 
 
 def test_attention_that_sees_lifts_the_prior(seeing: FusedClassifier) -> None:
     """Where the image does matter, fused beats both of its parts and a classifier on everything."""
     known, new = world(vision=1.5, seed=0), world(vision=1.5, seed=3)
-    prior, evidence = seeing.prior_log_odds(new.x), seeing.evidence_log_odds(new.x)
+    prior, evidence = seeing.parts(new.x)
     both = roc_auc_score(new.y, seeing.scores(new.x))
     assert both > roc_auc_score(new.y, prior) + 0.03
     assert both > roc_auc_score(new.y, evidence) + 0.03
@@ -101,11 +99,11 @@ def test_the_evidence_does_not_move_with_position(seeing: FusedClassifier) -> No
     does that of hallucinated ones."""
     here = world(vision=1.5, seed=4)
     there = here.late()
-    shift = seeing.prior_log_odds(there.x).mean() - seeing.prior_log_odds(here.x).mean()
+    shift = seeing.parts(there.x)[0].mean() - seeing.parts(here.x)[0].mean()
     assert shift > 1
     for label in (0, 1):
-        before = seeing.evidence_log_odds(here.x[here.y == label])
-        after = seeing.evidence_log_odds(there.x[there.y == label])
+        before = seeing.parts(here.x[here.y == label])[1]
+        after = seeing.parts(there.x[there.y == label])[1]
         assert after.mean() == pytest.approx(before.mean(), abs=0.12)
         assert after.std() == pytest.approx(before.std(), rel=0.12)
 
@@ -113,7 +111,7 @@ def test_the_evidence_does_not_move_with_position(seeing: FusedClassifier) -> No
 def test_the_evidence_has_one_mean_at_every_position(seeing: FusedClassifier) -> None:
     """Among real mentions, which are enough at every index to tell."""
     new = world(vision=1.5, seed=5, count=40000)
-    evidence = seeing.evidence_log_odds(new.x)
+    evidence = seeing.parts(new.x)[1]
     means = [evidence[(new.y == 0) & (new.index == at)].mean() for at in range(8)]
     assert np.ptp(means) < 0.4
 
@@ -135,7 +133,7 @@ def test_the_sum_is_right_at_each_place_and_for_each_object() -> None:
     x = np.where(one[:, None], blind.x, known.x)
     found = FusedClassifier(text=TEXT).fit(x, known.y, groups=known.images)
     off = found.predict_proba(x)[:, 1] - known.y
-    without = 1 / (1 + np.exp(-found.prior_.scores(x[:, :TEXT]) - found.evidence_log_odds(x)))
+    without = 1 / (1 + np.exp(-found.prior_.scores(x[:, :TEXT]) - found.parts(x)[1]))
     for group in [known.index == at for at in range(8)] + [x[:, 3] == code for code in range(5)]:
         assert abs(off[group].mean()) < 0.015
     assert abs((without - known.y)[one].mean()) > 0.02
@@ -146,7 +144,7 @@ def test_an_object_never_seen_is_an_average_one(seeing: FusedClassifier) -> None
     x = world(vision=1.5, seed=7).x[:50]
     other = x.copy()
     other[:, 3] = -1
-    np.testing.assert_array_equal(seeing.evidence_log_odds(other), seeing.evidence_log_odds(x))
+    np.testing.assert_array_equal(seeing.parts(other)[1], seeing.parts(x)[1])
     assert np.isfinite(seeing.scores(other)).all()
 
 
@@ -167,7 +165,7 @@ def test_an_unknown_naming_row_is_no_information() -> None:
     assert (found.scores(new) != found.scores(both)).all()
     main = found.residuals_(new[:, :3], new[:, TEXT:-2])
     expected = main @ found.coef_[: main.shape[1]] + found.intercept_
-    np.testing.assert_allclose(found.evidence_log_odds(both), expected, rtol=1e-9)
+    np.testing.assert_allclose(found.parts(both)[1], expected, rtol=1e-9)
 
 
 def test_the_naming_row_helps_where_it_sees() -> None:
