@@ -87,7 +87,8 @@ class Summary:
     @property
     def scores(self) -> Mapping[str, float]:
         """The AMBER score by reading; empty unless every dimension has answers."""
-        if self.generative is None or len(self.discriminative) < len(DIMENSIONS):
+        every = {"existence", "attribute", "relation"}
+        if self.generative is None or not every <= self.discriminative.keys():
             return {}
         return {
             name: amber_score(self.generative, found)

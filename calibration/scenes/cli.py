@@ -65,6 +65,57 @@ def render(split: str | None, seed: int | None, count: int, out: Path) -> None:
     click.echo(annotations)
 
 
+_SCENES = click.argument(
+    "folder", metavar="SCENES", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+_QUESTIONS = click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="A folder."
+)
+
+
+@scenes.command(
+    epilog="""\b
+Examples:
+  sightline scenes render --split development --n 100 --out scenes/
+  sightline scenes pope scenes/ --out pope/
+  sightline evaluate pope pope/*.json --images scenes/
+"""
+)
+@_SCENES
+@_QUESTIONS
+def pope(folder: Path, out: Path) -> None:
+    """Ask whether objects are in SCENES, in POPE's format: random, popular, adversarial."""
+    from .known import known_scenes
+    from .polling import write_pope
+
+    try:
+        paths = write_pope(known_scenes(folder), out)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n".join(map(str, paths)))
+
+
+@scenes.command(
+    epilog="""\b
+Examples:
+  sightline scenes render --split development --n 100 --out scenes/
+  sightline scenes amber scenes/ --out amber/data/
+  sightline evaluate amber --data amber/data/ --images scenes/
+"""
+)
+@_SCENES
+@_QUESTIONS
+def amber(folder: Path, out: Path) -> None:
+    """Have SCENES described, and ask about them, in AMBER's format."""
+    from .amber import write_amber
+    from .known import known_scenes
+
+    try:
+        click.echo(write_amber(known_scenes(folder), out))
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
 @scenes.command(
     epilog="""\b
 Examples:
