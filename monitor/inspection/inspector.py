@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from PIL import Image
 
 from ..errors import InputError
-from ..models.prompts import Images
-from ..report import Inside, MentionInside, MentionSection, Planes, Reads, Report
+from ..models.prompts import DEFAULT_PROMPT, Images
+from ..report import Grid, Inside, MentionInside, MentionSection, Planes, Reads, Report
 from .forward import Glance, look
+from .grids import grids
 from .imagelens import ImageReading
 from .prompt import prompt_again
 
@@ -73,11 +75,28 @@ def inspect(
     )
     inside = Inside(
         layers=glance.layers,
-        grids=(),
+        grids=_grids(monitor, inputs, image, report.image_tokens),
         reads=None if glance.reading is None else _reads(glance.reading, monitor.tokenizer),
         bands=None,
     )
     return report.model_copy(update={"mentions": mentions, "inside": inside})
+
+
+def _grids(
+    monitor: Monitor, inputs: Mapping[str, Any], image: Images, tokens: int
+) -> tuple[Grid, ...]:
+    one = image if isinstance(image, Image.Image) or len(image) != 1 else image[0]
+    if not isinstance(one, Image.Image):
+        return ()  # which token belongs to which of several pictures is another question
+    token = str(getattr(monitor.processor, "image_token", "<image>"))
+    templated = getattr(monitor.processor, "chat_template", None)
+    return grids(
+        monitor.model.config,
+        inputs,
+        lambda picture: monitor.prepare([picture], DEFAULT_PROMPT if templated else token),
+        one.size,
+        tokens,
+    )
 
 
 def _of(mention: MentionSection, glance: Glance, place: int, asked: int) -> MentionInside:

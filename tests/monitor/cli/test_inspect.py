@@ -25,9 +25,9 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("job")
     samples = files("sightline.monitor").joinpath("data", "samples")
     for number, name in enumerate("acd"):
-        picture = samples.joinpath(f"4000000{number}.png").read_bytes()
-        (folder / f"{name}.png").write_bytes(picture)
-    (folder / "b.png").write_bytes(picture[:40])
+        picture = samples.joinpath(f"4000000{number}.png")
+        (folder / f"{name}.png").write_bytes(picture.read_bytes())
+    (folder / "b.png").write_bytes((folder / "a.png").read_bytes()[:40])
     names = [folder / f"{name}.png" for name in "abcd"]
     for options, out in (((), "reports.jsonl"), (("--inside",), "inside.jsonl")):
         result = run("caption", *names, *options, "--max-new-tokens", 20, "--out", folder / out)

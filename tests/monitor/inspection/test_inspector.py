@@ -177,3 +177,17 @@ def test_a_caption_without_nouns(monitor: Monitor, pictures: Sequence[Any], scri
     assert found.inside is not None
     assert found.inside.reads is not None
     assert found.inside.layers == (0, 1, 2, 3, 4, 5)
+
+
+def test_where_the_small_model_sees() -> None:
+    """Eight by eight tokens over the square that its processor cuts of the picture."""
+    wide = scene(0).resize((240, 160))
+    report = small().generate(**small().prepare([wide]), max_new_tokens=12).reports[0]
+    found = inspect(small(), report, wide)
+    assert found.inside is not None
+    (grid,) = found.inside.grids
+    assert (grid.start, grid.rows, grid.columns) == (0, 8, 8)
+    assert (grid.left, grid.top, grid.right, grid.bottom) == (0.167, 0.0, 0.833, 1.0)
+    again = inspect(small(), report, [wide], lens=False)
+    assert again.inside is not None
+    assert again.inside.grids == found.inside.grids
