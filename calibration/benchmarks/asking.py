@@ -33,6 +33,10 @@ class Asker:
         answer: what a line calls the answer, ``answer`` or ``response``.
         max_new_tokens: where answers are cut.
         batch_size: questions put at once.
+
+    Attributes:
+        manner: how it asks.
+        limits: what must be known of the verdicts on the answers so far, one sentence each.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Asker:
         self._answer = answer
         self._batch_size = batch_size
         self._failures = 0
+        self.limits: dict[str, None] = {}  # in the order in which they came
         self.manner = Manner.of(monitor, max_new_tokens=max_new_tokens)
 
     def run(
@@ -135,6 +140,8 @@ class Asker:
         row: dict[str, Any] = dict(item.fields)
         if isinstance(found, Exception):
             return row | {"error": f"{type(found).__name__}: {found}"} | asdict(self.manner)
+        if found.calibration != "uncalibrated":
+            self.limits |= dict.fromkeys(found.calibration.limits)
         mentions = [
             {
                 "word": mention.word,

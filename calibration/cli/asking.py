@@ -69,8 +69,6 @@ def answered(
     asker = Asker(
         monitor, images, answer=answer, max_new_tokens=max_new_tokens, batch_size=batch_size
     )
-    for limit in monitor.limits:
-        log.print(f"Note: {limit}", style="yellow", markup=False)
     with ExitStack() as stack:
         if out is None:
             scratch = stack.enter_context(tempfile.TemporaryDirectory())
@@ -83,6 +81,8 @@ def answered(
                 log.print(f"{there} are in {out} already.", markup=False)
             with counted("questions", log) as progress:
                 asker.run(items, file, on_done=progress)
+            for limit in dict.fromkeys((*monitor.limits, *asker.limits)):
+                log.print(f"Note: {limit}", style="yellow", markup=False)
             for row in file.done.values():
                 if "error" in row:
                     log.print(str(row["error"]), style="red", markup=False)

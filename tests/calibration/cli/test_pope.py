@@ -83,6 +83,7 @@ def test_the_model_answers(tmp_path: Path, files: tuple[Path, Path]) -> None:
     assert found["all"]["official"]["accuracy"]["value"] == 1
     assert found["all"]["in words"]["unanswered"]["value"] == 1
     assert found["flagged"]["right"]["answers"] == 1
+    assert "calibrated with another prompt" in " ".join(done.stderr.split())
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert rows[0]["question"] == "Is there a dog?\nIn a word."
     assert "No such image" in rows[1]["error"]
