@@ -3,77 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import pytest
 import torch
-from PIL import Image
-from sightline.calibration.scenes.render import render
-from sightline.calibration.scenes.seeds import seeds
-from sightline.calibration.scenes.world import sample_scene
 from sightline.monitor.errors import OptionError
 from sightline.monitor.policy import Intervention, Policy
 from sightline.monitor.policy.blind import PLAUSIBLE, BlindBranch
-from sightline.monitor.session import Captions, Monitor
+from sightline.monitor.session import Monitor
 from torch import Tensor
-from transformers import LogitsProcessor
 
-LIMIT = 160
+from .small import LIMIT, Says, captions, inputs, small
+
 GAMMA = 1.0
 CONTRAST = Policy(tries=(Intervention(contrast=GAMMA),), max_tries=1, threshold=0.25)
 REPLACED, STOPPED, CLEAN = 38, 0, 1
 """Scenes whose caption is flagged and mended, flagged and not mended, and not flagged."""
 
 
-@cache
-def small(lens: bool) -> Monitor:
-    """The small model with its calibration."""
-    return Monitor.from_pretrained("small", lens=lens)
-
-
-@cache
-def picture(number: int) -> Image.Image:
-    """A development scene."""
-    seed = list(seeds("development", number + 1, start=3000))[number]
-    return render(sample_scene(seed)).image
-
-
-@cache
-def inputs(*which: int) -> dict[str, Any]:
-    """A batch of scenes."""
-    return dict(small(False).prepare([picture(one) for one in which]))
-
-
-def captions(policy: Policy | str | None, *which: int, lens: bool = False, **more: Any) -> Captions:
-    """Captions of a batch of scenes."""
-    options = {"max_new_tokens": LIMIT, **more}
-    return small(lens).generate(**inputs(*which), policy=policy, **options)
-
-
-class _Says(LogitsProcessor):
-    """Makes the model say given tokens."""
-
-    def __init__(self, tokens: Sequence[int], prompt: int) -> None:
-        self.tokens, self.prompt = tokens, prompt
-
-    def __call__(self, input_ids: torch.LongTensor, scores: Tensor) -> Tensor:
-        only = torch.full_like(scores, -torch.inf)
-        only[:, self.tokens[input_ids.shape[1] - self.prompt]] = 0.0
-        return only
-
-
 @torch.no_grad()
 def test_each_token_is_the_best_by_the_formula() -> None:
     """Worked out again from whole passes, with the image and without."""
-    model: Any = small(False).model
+    model: Any = small().model
     (report,) = captions(CONTRAST, REPLACED).reports
     (action,) = report.actions
     assert action.outcome == "replaced"
     assert action.intervention == "contrast x1"
     given = inputs(REPLACED)
-    prompt, image = given["input_ids"], small(False).anatomy.image_positions(given["input_ids"])
+    prompt, image = given["input_ids"], small().anatomy.image_positions(given["input_ids"])
     said = [token.id for token in report.tokens]
     with_image = torch.cat([prompt, torch.tensor([said])], dim=1)
     alone = torch.cat([prompt[~image][None], torch.tensor([said])], dim=1)
@@ -97,7 +54,7 @@ def test_the_evidence_is_that_of_the_model_alone(lens: bool) -> None:
     (report,) = captions(CONTRAST, REPLACED, lens=lens).reports
     assert report.actions[0].outcome == "replaced"
     prompt = inputs(REPLACED)["input_ids"].shape[1]
-    forced = _Says([token.id for token in report.tokens], prompt)
+    forced = Says([token.id for token in report.tokens], prompt)
     (clean,) = captions(None, REPLACED, lens=lens, logits_processor=[forced]).reports
     assert report.text == clean.text
     assert report.tokens == clean.tokens
@@ -110,7 +67,7 @@ def test_the_evidence_is_that_of_the_model_alone(lens: bool) -> None:
 
 def test_no_second_reading_and_every_blind_pass_counts() -> None:
     """The model runs once with and once without the image for each token of a try."""
-    model: Any = small(False).model
+    model: Any = small().model
     seen: list[int] = []
     hook = model.register_forward_hook(lambda *_: seen.append(1))
     try:
@@ -138,7 +95,7 @@ def test_the_budget_counts_blind_passes() -> None:
 
 
 def _tokens(text: str) -> int:
-    return len(small(False).tokenizer.encode(text, add_special_tokens=False))
+    return len(small().tokenizer.encode(text, add_special_tokens=False))
 
 
 def _fields(policy: Policy) -> dict[str, Any]:
@@ -150,7 +107,7 @@ def test_only_the_flagged_rows_change() -> None:
     which = (REPLACED, CLEAN, STOPPED, 2)
     policy = Policy(tries=(Intervention(contrast=1.0, avoid=True),), max_tries=2, threshold=0.25)
     result = captions(policy, *which)
-    model: Any = small(False).model
+    model: Any = small().model
     plain = model.generate(**inputs(*which), max_new_tokens=LIMIT)
     outcomes = [[action.outcome for action in report.actions] for report in result.reports]
     assert "replaced" in outcomes[0] + outcomes[3]
@@ -171,7 +128,7 @@ def test_a_contrast_goes_with_eq_4() -> None:
     assert action.intervention == "attention x2 + contrast x1 + avoid"
     assert action.outcome == "replaced"
     prompt = inputs(REPLACED)["input_ids"].shape[1]
-    forced = _Says([token.id for token in report.tokens], prompt)
+    forced = Says([token.id for token in report.tokens], prompt)
     (clean,) = captions(None, REPLACED, logits_processor=[forced]).reports
     for ours, theirs in zip(report.tokens, clean.tokens, strict=True):
         assert ours.id == theirs.id
@@ -228,7 +185,7 @@ def test_a_model_that_needs_its_image_is_refused_before_decoding(
 
 def test_a_stream_under_a_contrast_tells_the_same() -> None:
     """In its own thread, the branch stands aside as well."""
-    with small(False).stream(**inputs(REPLACED), max_new_tokens=LIMIT, policy=CONTRAST) as stream:
+    with small().stream(**inputs(REPLACED), max_new_tokens=LIMIT, policy=CONTRAST) as stream:
         for _ in stream:
             pass
     assert stream.watch.reports[0].text == captions(CONTRAST, REPLACED).texts[0]

@@ -260,3 +260,17 @@ def test_as_many_sentences_are_dropped_as_the_policy_allows() -> None:
         move = Deliberation(Policy(act="drop", max_tries=2)).first(affordable=True, dropped=dropped)
         assert isinstance(move, Settle)
         assert move.outcome == outcome
+
+
+def test_what_cannot_be_ended_is_tried_once_more_and_then_kept() -> None:
+    """The state machine: a drop or stop may write on, a failed re-decode may not."""
+    stop = Deliberation(Policy(act="stop"))
+    assert isinstance(stop.first(affordable=True), Settle)
+    assert stop.unclosed(affordable=True) == Redo(AVOID)
+    again = stop.failed("flagged", affordable=True)
+    assert isinstance(again, Settle)
+    assert again.outcome == "kept"
+    poor = Deliberation(Policy(act="stop")).unclosed(affordable=False)
+    assert isinstance(poor, Settle)
+    assert poor.outcome == "kept"
+    assert isinstance(Deliberation(Policy()).unclosed(affordable=True), Settle)

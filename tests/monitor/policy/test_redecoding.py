@@ -3,86 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import pytest
 import torch
-from PIL import Image
-from sightline.calibration.scenes.observed import truth_of
-from sightline.calibration.scenes.render import render
-from sightline.calibration.scenes.seeds import seeds
-from sightline.calibration.scenes.world import sample_scene
-from sightline.monitor.errors import NonFiniteError, OptionError
-from sightline.monitor.events import Action, Event, Retract, Token
 from sightline.monitor.policy import AVOID, Act, Intervention, Policy
-from sightline.monitor.policy.release import Show
-from sightline.monitor.report import Report, fold
-from sightline.monitor.session import Captions, Monitor
+from sightline.monitor.report import Report
 from torch import Tensor
-from transformers import LogitsProcessor, StoppingCriteria
+from transformers import StoppingCriteria
 
-LIMIT = 160
+from .small import CLEAN, FLAGGED, LIMIT, Says, captions, inputs, plain, same_row, small, truth
+
 LOOK = Intervention(alpha=2.0)
 NEVER = Policy(threshold=2.0)  # probabilities do not reach it
-
-
-@cache
-def small() -> Monitor:
-    """The small model with its calibration."""
-    monitor = Monitor.from_pretrained("small")
-    # transformers leaves hooks of its own at the first pass; ours are counted beside them.
-    monitor.generate(**monitor.prepare([Image.new("RGB", (96, 96))]), max_new_tokens=1)
-    return monitor
-
-
-@cache
-def scenes(count: int) -> tuple[tuple[Image.Image, frozenset[str]], ...]:
-    """Development scenes and what is in them."""
-    found = []
-    for seed in seeds("development", count, start=3000):
-        picture = render(sample_scene(seed))
-        found.append((picture.image, frozenset(truth_of(picture))))
-    return tuple(found)
-
-
-@cache
-def inputs(*which: int) -> dict[str, Any]:
-    """A batch of scenes, by their numbers."""
-    return dict(small().prepare([scenes(40)[one][0] for one in which]))
-
-
-def captions(policy: Policy | str | None, *which: int, **options: Any) -> Captions:
-    """Captions of a batch of scenes."""
-    return small().generate(**inputs(*which), max_new_tokens=LIMIT, policy=policy, **options)
-
-
-def plain(*which: int, **options: Any) -> Tensor:
-    """What the model writes by itself."""
-    model: Any = small().model
-    ids: Tensor = model.generate(**inputs(*which), **{"max_new_tokens": LIMIT, **options})
-    return ids
-
-
-FLAGGED, CLEAN = 0, 3
-"""A scene whose caption has a flagged object in its third sentence, and one without."""
-
-
-def same_row(one: Tensor, other: Tensor, row: int) -> bool:
-    """Whether two batches have the same row, up to filling."""
-    shared = min(one.shape[1], other.shape[1])
-    rest = torch.cat([one[row, shared:], other[row, shared:]])
-    return torch.equal(one[row, :shared], other[row, :shared]) and not rest.any()
 
 
 def share(reports: Sequence[Report]) -> tuple[float, float, float]:
     """CHAIR_I over mentions, CHAIR_S and recall."""
     wrong = named = captions = found = present = 0
-    for report, (_, truth) in zip(reports, scenes(40), strict=True):
+    for number, report in enumerate(reports):
         objects = [m.object for m in report.mentions if m.object]
-        bad = [name for name in objects if name not in truth]
+        bad = [name for name in objects if name not in truth(number)]
         wrong, named, captions = wrong + len(bad), named + len(objects), captions + bool(bad)
-        found, present = found + len(set(objects) & truth), present + len(truth)
+        found, present = found + len(set(objects) & truth(number)), present + len(truth(number))
     return wrong / named, captions / len(reports), found / present
 
 
@@ -182,25 +125,13 @@ def test_an_accepted_span_passes_on_a_clean_pass() -> None:
     assert (action.intervention or "").startswith("attention x")
     assert any(m.action == "redecode" for m in report.mentions)
     prompt = inputs(row)["input_ids"].shape[1]
-    forced = _Says([token.id for token in report.tokens], prompt)
+    forced = Says([token.id for token in report.tokens], prompt)
     clean = small().generate(**inputs(row), max_new_tokens=LIMIT, logits_processor=[forced])
     assert clean.texts == (report.text,)
     for ours, theirs in zip(report.tokens, clean.reports[0].tokens, strict=True):
         assert ours.id == theirs.id
         assert ours.log_prob == pytest.approx(theirs.log_prob, abs=1e-5)  # read in one pass
         assert ours.svar == pytest.approx(theirs.svar, abs=1e-5)
-
-
-class _Says(LogitsProcessor):
-    """Makes the model say given tokens."""
-
-    def __init__(self, tokens: Sequence[int], prompt: int) -> None:
-        self.tokens, self.prompt = tokens, prompt
-
-    def __call__(self, input_ids: torch.LongTensor, scores: Tensor) -> Tensor:
-        only = torch.full_like(scores, -torch.inf)
-        only[:, self.tokens[input_ids.shape[1] - self.prompt]] = 0.0
-        return only
 
 
 def test_a_stopped_caption_is_a_beginning_of_the_original() -> None:
@@ -285,236 +216,10 @@ def test_stop_strings_and_criteria_hold_inside_a_redecoded_span() -> None:
     assert again.finish == "stopped"
 
 
-class _Breaks(LogitsProcessor):
-    """Raises when a position is reached for the second time: inside a re-decode."""
-
-    def __init__(self, error: BaseException, *, times: int = 1) -> None:
-        self.error, self.times = error, times
-        self.furthest = 0
-
-    def __call__(self, input_ids: torch.LongTensor, scores: Tensor) -> Tensor:
-        length = input_ids.shape[1]
-        if length <= self.furthest and self.times:
-            self.times -= 1
-            raise self.error
-        self.furthest = max(length, self.furthest)
-        return scores
-
-
-def _hooks(model: Any) -> int:
-    return sum(
-        len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()
-    )
-
-
-@pytest.mark.parametrize(
-    "error",
-    [RuntimeError("broken"), torch.OutOfMemoryError("CUDA out of memory"), MemoryError()],
-    ids=lambda error: type(error).__name__,
-)
-def test_a_fault_inside_a_redecode_gives_the_original_back(error: Exception) -> None:
-    """Flagged, with the reason; the caption goes on to its end, and the model is as found."""
-    before = _hooks(small().model)
-    which = (FLAGGED, 1, CLEAN)
-    result = captions(Policy(otherwise="stop"), *which, logits_processor=[_Breaks(error)])
-    kept = [a for report in result.reports for a in report.actions if a.outcome == "kept"]
-    assert kept
-    assert type(error).__name__ in kept[0].reason
-    assert kept[0].old == kept[0].new
-    assert kept[0].tries[-1].result == "error"
-    row = next(i for i, report in enumerate(result.reports) if report.actions[:1] == (kept[0],))
-    assert any(m.action == "flag" for m in result.reports[row].mentions)
-    assert same_row(result.sequences, plain(*which), 2)
-    assert _hooks(small().model) == before
-    assert torch.equal(plain(FLAGGED), plain(FLAGGED))
-
-
-def test_an_interrupt_gives_the_original_back_and_is_raised_on() -> None:
-    """Who streams has the reports of what was there, with the original text."""
-    before = _hooks(small().model)
-    stream = small().stream(
-        **inputs(FLAGGED),
-        max_new_tokens=LIMIT,
-        policy="redecode",
-        logits_processor=[_Breaks(KeyboardInterrupt())],
-    )
-    with pytest.raises(KeyboardInterrupt), stream:
-        for _ in stream:
-            pass
-    (report,) = stream.watch.reports
-    (action,) = report.actions
-    assert report.finish == "interrupted"
-    assert action.outcome == "kept"
-    assert "KeyboardInterrupt" in action.reason
-    assert report.text.strip().endswith(action.old)
-    assert any(mention.flagged for mention in report.mentions)
-    assert _hooks(small().model) == before
-
-
-def test_a_fault_outside_is_raised_as_it_is() -> None:
-    """Nothing was being decoded again: there is no original to give back."""
-
-    class Poison(LogitsProcessor):
-        def __call__(self, input_ids: torch.LongTensor, scores: Tensor) -> Tensor:
-            raise RuntimeError("poison")
-
-    before = _hooks(small().model)
-    with pytest.raises(RuntimeError, match="poison"):
-        captions("redecode", FLAGGED, logits_processor=[Poison()])
-    assert _hooks(small().model) == before
-
-
-def test_what_a_listener_raises_is_raised_on() -> None:
-    """Also while another row is decoded again: it is no fault of the decoding."""
-    count = sum(1 for _ in events_of("redecode", "live", FLAGGED, 1, CLEAN)[0])
-    before = _hooks(small().model)
-    for place in range(20, count, 45):
-        seen: list[Event] = []
-
-        def listen(event: Event, seen: list[Event] = seen, place: int = place) -> None:
-            seen.append(event)
-            if len(seen) == place:
-                raise ConnectionError("gone")
-
-        with pytest.raises(ConnectionError, match="gone"):
-            captions("redecode", FLAGGED, 1, CLEAN, on_event=listen, show="live")
-        assert len(seen) == place
-    assert _hooks(small().model) == before
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"num_beams": 2}, "num_beams"),
-        ({"prompt_lookup_num_tokens": 3}, "prompt-lookup"),
-        ({"cache_implementation": "quantized"}, "quantized"),
-        ({"use_cache": False}, "use_cache"),
-        ({"eos_token_id": None}, "needs a token that ends them"),
-    ],
-)
-def test_what_cannot_be_taken_back_is_refused_before_decoding(
-    options: dict[str, Any], says: str
-) -> None:
-    """With the reason, by generate and by stream alike, and without a forward pass."""
-    passes: list[int] = []
-    hook = small().model.register_forward_hook(lambda *_: passes.append(1))
-    model: Any = small().model
-    eos = model.generation_config.eos_token_id
-    if "eos_token_id" in options:
-        model.generation_config.eos_token_id = None
-    try:
-        with pytest.raises(OptionError, match=says):
-            captions("redecode", FLAGGED, **options)
-        with pytest.raises(OptionError, match=says):
-            small().stream(**inputs(FLAGGED), policy="stop", max_new_tokens=LIMIT, **options)
-    finally:
-        hook.remove()
-        model.generation_config.eos_token_id = eos
-    assert not passes
-
-
-def test_a_policy_that_cannot_act_is_refused(monitor: Monitor, pictures: Any) -> None:
-    """Without a calibration, in a plain watch, on layers that are not there, with a streamer."""
-    with pytest.raises(OptionError, match="has no calibration"):
-        monitor.generate(**monitor.prepare(pictures[:1]), policy="stop")
-    with pytest.raises(OptionError, match="only watches"):
-        small().watch(inputs(FLAGGED), policy="stop")
-    deep = Policy(tries=(Intervention(alpha=1.0, layers=(4, 40)),))
-    with pytest.raises(OptionError, match="cannot act on this model"):
-        captions(deep, FLAGGED)
-    with pytest.raises(OptionError, match="streamer"):
-        captions("stop", FLAGGED, streamer=object())
-    with pytest.raises(ValueError, match="policy must be"):
-        captions("rewrite", FLAGGED)
-
-
-def test_nan_under_a_policy_is_an_error_as_without() -> None:
-    """A distribution that holds nothing is not judged."""
-    head: Any = small().model.get_output_embeddings()
-    hook = head.register_forward_hook(lambda module, args, out: out * float("nan"))
-    try:
-        with pytest.raises(NonFiniteError):
-            captions("redecode", FLAGGED)
-    finally:
-        hook.remove()
-
-
-def events_of(policy: Policy | str, show: Show, *which: int) -> tuple[list[Event], Captions]:
-    """All events of a batch, and what came of it."""
-    events: list[Event] = []
-    result = captions(policy, *which, on_event=events.append, show=show)
-    return events, result
-
-
-@pytest.mark.parametrize("show", ["hold", "live"])
-@pytest.mark.parametrize(
-    "policy",
-    [
-        Policy(),
-        Policy(act="stop"),
-        Policy(act="drop", more=1),
-        Policy(tries=(LOOK, AVOID), otherwise="keep", back_to="phrase"),
-    ],
-    ids=("redecode", "stop", "drop", "phrase"),
-)
-def test_whoever_has_the_events_has_the_report(show: Show, policy: Policy) -> None:
-    """Held or live, they fold to the same report; held events never take anything back."""
-    which = (FLAGGED, 1, CLEAN)
-    events, result = events_of(policy, show, *which)
-    assert any(isinstance(event, Action) for event in events)
-    assert any(isinstance(event, Retract) for event in events) is (show == "live")
-    stream = small().stream(**inputs(*which), max_new_tokens=LIMIT, policy=policy, show=show)
-    with stream:
-        assert sum(1 for _ in stream) == len(events)
-    for row, report in enumerate(result.reports):
-        folded = fold(stream.watch.header(row), events, row=row)
-        same = {"timings": None, "actions": None}
-        assert folded.model_copy(update=same) == report.model_copy(update=same)
-        assert len(folded.actions) == len(report.actions)
-        shown = ""
-        for event in events:
-            if event.row == row and isinstance(event, Retract):
-                shown = shown[: event.start]
-            if event.row == row and isinstance(event, Token):
-                assert event.start == len(shown)
-                shown += event.text
-        assert shown == report.text
-
-
-def test_held_text_may_come_sentence_by_sentence() -> None:
-    """Nothing of a sentence is shown before its end is known, and not all at the caption's end."""
-    lengths: list[int] = []
-    shown: list[Event] = []
-
-    class Count(LogitsProcessor):
-        def __call__(self, input_ids: torch.LongTensor, scores: Tensor) -> Tensor:
-            lengths.append(sum(isinstance(event, Token) for event in shown))
-            return scores
-
-    whole = Policy(threshold=2.0, release="sentence")
-    result = captions(whole, CLEAN, on_event=shown.append, logits_processor=[Count()])
-    assert len(set(lengths)) > 2
-    text = result.texts[0]
-    for count in set(lengths):
-        said = "".join(token.text for token in result.reports[0].tokens[:count])
-        assert text.startswith(said)
-        assert not said or said.rstrip().endswith(".")
-
-
-def test_a_closed_stream_stops_redecoding() -> None:
-    """The model is as it was found, and nothing waits for the rest."""
-    before = _hooks(small().model)
-    stream = small().stream(**inputs(*range(6)), max_new_tokens=LIMIT, policy="redecode")
-    next(stream)
-    stream.close()
-    assert _hooks(small().model) == before
-    assert list(stream) == []
-
-
 def test_sampling_under_a_policy_is_repeatable() -> None:
     """The same seed, the same captions; unflagged rows are those of plain sampling."""
     which = tuple(range(6))
-    options = {"do_sample": True, "temperature": 0.8}
+    options: dict[str, Any] = {"do_sample": True, "temperature": 0.8}
 
     def sampled(make: Callable[[], Any]) -> Any:
         torch.manual_seed(5)
@@ -554,24 +259,11 @@ def test_a_policy_gives_up_promises_it_does_not_keep() -> None:
     assert other.threshold == 0.9
 
 
-def test_a_fault_in_one_row_does_not_lose_another_rows_flag() -> None:
-    """While one row is decoded again, the others are judged as before."""
-    which = (FLAGGED, 1, 2, CLEAN)
-    whole = captions("stop", *which)
-    broken = captions(
-        Policy(otherwise="stop", max_tries=1),
-        *which,
-        logits_processor=[_Breaks(RuntimeError("broken"))],
-    )
-    for before, after in zip(whole.reports, broken.reports, strict=True):
-        assert bool(before.actions) == bool(after.actions)
-
-
 @pytest.mark.parametrize(("act", "outcome"), [("redecode", "kept"), ("drop", "dropped")])
 def test_bans_that_leave_no_token_end_in_an_outcome(act: Act, outcome: str) -> None:
     """A processor that allows one token only: the try failed; a dropped sentence ends the rest."""
     prompt = inputs(FLAGGED)["input_ids"].shape[1]
-    says = _Says(plain(FLAGGED)[0, prompt:].tolist(), prompt)
+    says = Says(plain(FLAGGED)[0, prompt:].tolist(), prompt)
     policy = Policy(act=act, otherwise="keep", release="sentence", threshold=0.0)
     (report,) = captions(policy, FLAGGED, logits_processor=[says]).reports
     assert report.actions[0].outcome == outcome

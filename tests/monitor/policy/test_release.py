@@ -3,51 +3,24 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import pytest
 import torch
-from PIL import Image
-from sightline.calibration.scenes.render import render
-from sightline.calibration.scenes.seeds import seeds
-from sightline.calibration.scenes.world import sample_scene
-from sightline.monitor.events import Event, Mention, Token, Verdict, Word
-from sightline.monitor.language.words import split_words
-from sightline.monitor.policy import AVOID, Policy
-from sightline.monitor.policy.deliberation import Deliberation, Redo, Settle
-from sightline.monitor.policy.floor import floor
-from sightline.monitor.policy.policy import ReleaseBy
+from sightline.monitor.events import Action, Event, Mention, Retract, Token, Verdict
+from sightline.monitor.policy import AVOID, Intervention, Policy
 from sightline.monitor.policy.release import Show
-from sightline.monitor.policy.spans import Sentences
-from sightline.monitor.session import Captions, Monitor
+from sightline.monitor.report import fold
+from sightline.monitor.session import Monitor
 from torch import Tensor
 from transformers import LogitsProcessor
 
-LIMIT = 160
+from .small import CLEAN, FLAGGED, LIMIT, captions, events_of, inputs, small
+
+LOOK = Intervention(alpha=2.0)
 CLOSED, UNCLOSED = 33, 54
 """Scenes in whose captions the second object of a sentence is flagged: a full stop is likely before
 it, and is not."""
-
-
-@cache
-def small() -> Monitor:
-    """The small model with its calibration."""
-    return Monitor.from_pretrained("small")
-
-
-@cache
-def inputs(which: int) -> dict[str, Any]:
-    """A development scene, by its number."""
-    seed = list(seeds("development", which + 1, start=3000))[which]
-    picture: Image.Image = render(sample_scene(seed)).image
-    return dict(small().prepare([picture]))
-
-
-def caption(policy: Policy | str | None, which: int, **options: Any) -> Captions:
-    """The caption of a scene."""
-    return small().generate(**inputs(which), max_new_tokens=LIMIT, policy=policy, **options)
 
 
 class _Passes(LogitsProcessor):
@@ -71,7 +44,7 @@ def delays(policy: Policy, show: Show = "hold") -> list[int]:
             if isinstance(event, Token) and event.text:
                 found.append(passes.count - 1 - event.index)
 
-        caption(policy, which, on_event=see, show=show, logits_processor=[passes])
+        captions(policy, which, on_event=see, show=show, logits_processor=[passes])
     return found
 
 
@@ -85,17 +58,17 @@ def test_text_is_held_for_two_tokens_in_the_median() -> None:
 @pytest.mark.parametrize("act", ["stop", "drop", "redecode"])
 def test_a_later_flag_goes_back_to_what_was_shown_and_no_further(act: Any) -> None:
     """The sentence keeps its first object; what was flagged is gone."""
-    kept = caption(Policy(act=act, max_tries=1), CLOSED).texts[0]
+    kept = captions(Policy(act=act, max_tries=1), CLOSED).texts[0]
     assert kept.startswith("The image features a living room with a surfboard")
     assert "television" not in kept
     if act == "stop":
         whole = Policy(act=act, max_tries=1, release="sentence")
-        assert not caption(whole, CLOSED).texts[0]
+        assert not captions(whole, CLOSED).texts[0]
 
 
 def test_a_sentence_that_was_shown_in_part_is_ended_with_a_full_stop() -> None:
     """Where the model finds one likely; the report says so, and its tokens are the text's."""
-    result = caption("stop", CLOSED)
+    result = captions("stop", CLOSED)
     (report,) = result.reports
     (action,) = report.actions
     assert (action.outcome, action.new) == ("stopped", ".")
@@ -109,13 +82,13 @@ def test_a_sentence_that_was_shown_in_part_is_ended_with_a_full_stop() -> None:
 
 def test_a_sentence_that_cannot_be_ended_is_written_to_its_end_and_is_the_last() -> None:
     """Without what was flagged if that passes, else as it was; then the caption ends."""
-    (report,) = caption("stop", UNCLOSED).reports
+    (report,) = captions("stop", UNCLOSED).reports
     (action,) = report.actions
     assert [one.result for one in action.tries] == ["unlikely", "flagged"]
     assert action.outcome == "kept"
     assert report.text.endswith("An umbrella and a black cow are visible on the left.")
     assert report.finish == "stopped"
-    assert len(caption("flag", UNCLOSED).texts[0]) > len(report.text)
+    assert len(captions("flag", UNCLOSED).texts[0]) > len(report.text)
 
 
 def test_without_a_full_stop_in_the_vocabulary_the_sentence_is_written_on() -> None:
@@ -136,7 +109,7 @@ def test_hold_takes_nothing_back_and_ends_as_live_does(which: int) -> None:
     texts: dict[Show, str] = {}
     for show in ("hold", "live"):
         seen: list[Event] = []
-        result = caption("stop", which, on_event=seen.append, show=show)
+        result = captions("stop", which, on_event=seen.append, show=show)
         texts[show] = result.texts[0]
         if show == "hold":
             told = "".join(event.text for event in seen if isinstance(event, Token))
@@ -144,85 +117,10 @@ def test_hold_takes_nothing_back_and_ends_as_live_does(which: int) -> None:
     assert texts["hold"] == texts["live"]
 
 
-def test_what_cannot_be_ended_is_tried_once_more_and_then_kept() -> None:
-    """The state machine: a drop or stop may write on, a failed re-decode may not."""
-    stop = Deliberation(Policy(act="stop"))
-    assert isinstance(stop.first(affordable=True), Settle)
-    assert stop.unclosed(affordable=True) == Redo(AVOID)
-    again = stop.failed("flagged", affordable=True)
-    assert isinstance(again, Settle)
-    assert again.outcome == "kept"
-    poor = Deliberation(Policy(act="stop")).unclosed(affordable=False)
-    assert isinstance(poor, Settle)
-    assert poor.outcome == "kept"
-    assert isinstance(Deliberation(Policy()).unclosed(affordable=True), Settle)
-
-
-class _Draft:
-    """The part of a draft that the floor reads: words of one token each, the last incomplete."""
-
-    def __init__(self, text: str, nouns: Sequence[str], undecided: str | None) -> None:
-        self.sentences = Sentences()
-        self.words: list[Word] = []
-        self.mentions: list[Mention] = []
-        self.undecided: int | None = None
-        for place, word in enumerate(split_words(text)):
-            one = Word(0, place, word.text, word.start, word.end, place, place)
-            self.words.append(one)
-            self.sentences.word(one)
-            if word.text == undecided:
-                self.undecided = place
-            elif word.text in nouns:
-                self.mentions.append(_mention(len(self.mentions), one))
-        self.complete = len(self.words)
-
-
-def _mention(index: int, word: Word) -> Mention:
-    place = word.first_token
-    return Mention(
-        row=0,
-        index=index,
-        word=word.text,
-        lemma=word.text,
-        object=word.text,
-        visible=True,
-        start=word.start,
-        end=word.end,
-        first_token=place,
-        last_token=place,
-        provisional=False,
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "undecided", "release", "shown"),
-    [
-        ("There are also", None, "phrase", ""),
-        ("There are also a cat", "cat", "phrase", ""),
-        ("There are also a cat", None, "phrase", "There are also a cat"),
-        ("There are also a cat and", None, "phrase", "There are also a cat"),
-        ("There are also a cat and a small dog", "dog", "phrase", "There are also a cat"),
-        ("A cat sits on", None, "phrase", "A cat sits on"),
-        ("A cat sits on the dog", "dog", "phrase", "A cat sits on"),
-        ("A cat sits. A", None, "phrase", "A cat sits."),
-        ("A cat sits. A dog", None, "phrase", "A cat sits. A dog"),
-        ("A cat sits. A dog", None, "sentence", "A cat sits."),
-    ],
-)
-def test_the_floor_lies_before_what_a_flag_would_take_along(
-    text: str, undecided: str | None, release: ReleaseBy, shown: str
-) -> None:
-    """A sentence waits for its first noun; determiners and conjunctions wait for theirs."""
-    draft: Any = _Draft(text, ("cat", "dog"), undecided)
-    place = floor(draft, release)
-    end = draft.words[place - 1].end if place else 0
-    assert text[:end] == shown
-
-
 def test_verdicts_come_with_their_words() -> None:
     """Who sees a noun in held text has seen its verdict by the time the next sentence begins."""
     seen: list[Event] = []
-    caption(Policy(threshold=2.0), 3, on_event=seen.append)
+    captions(Policy(threshold=2.0), 3, on_event=seen.append)
     judged = {event.mention for event in seen if isinstance(event, Verdict)}
     named = {e.index for e in seen if isinstance(e, Mention) and not e.provisional}
     assert judged == named
@@ -235,3 +133,58 @@ def test_verdicts_come_with_their_words() -> None:
                 if isinstance(one, Mention) and not one.provisional and one.end <= event.start
             ]
             assert told >= len(nouns) - 1
+
+
+@pytest.mark.parametrize("show", ["hold", "live"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(),
+        Policy(act="stop"),
+        Policy(act="drop", more=1),
+        Policy(tries=(LOOK, AVOID), otherwise="keep", back_to="phrase"),
+    ],
+    ids=("redecode", "stop", "drop", "phrase"),
+)
+def test_whoever_has_the_events_has_the_report(show: Show, policy: Policy) -> None:
+    """Held or live, they fold to the same report; held events never take anything back."""
+    which = (FLAGGED, 1, CLEAN)
+    events, result = events_of(policy, show, *which)
+    assert any(isinstance(event, Action) for event in events)
+    assert any(isinstance(event, Retract) for event in events) is (show == "live")
+    stream = small().stream(**inputs(*which), max_new_tokens=LIMIT, policy=policy, show=show)
+    with stream:
+        assert sum(1 for _ in stream) == len(events)
+    for row, report in enumerate(result.reports):
+        folded = fold(stream.watch.header(row), events, row=row)
+        same = {"timings": None, "actions": None}
+        assert folded.model_copy(update=same) == report.model_copy(update=same)
+        assert len(folded.actions) == len(report.actions)
+        shown = ""
+        for event in events:
+            if event.row == row and isinstance(event, Retract):
+                shown = shown[: event.start]
+            if event.row == row and isinstance(event, Token):
+                assert event.start == len(shown)
+                shown += event.text
+        assert shown == report.text
+
+
+def test_held_text_may_come_sentence_by_sentence() -> None:
+    """Nothing of a sentence is shown before its end is known, and not all at the caption's end."""
+    lengths: list[int] = []
+    shown: list[Event] = []
+
+    class Count(LogitsProcessor):
+        def __call__(self, input_ids: torch.LongTensor, scores: Tensor) -> Tensor:
+            lengths.append(sum(isinstance(event, Token) for event in shown))
+            return scores
+
+    whole = Policy(threshold=2.0, release="sentence")
+    result = captions(whole, CLEAN, on_event=shown.append, logits_processor=[Count()])
+    assert len(set(lengths)) > 2
+    text = result.texts[0]
+    for count in set(lengths):
+        said = "".join(token.text for token in result.reports[0].tokens[:count])
+        assert text.startswith(said)
+        assert not said or said.rstrip().endswith(".")

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import pytest
-from PIL import Image
-from sightline.calibration.scenes.render import render
-from sightline.calibration.scenes.seeds import seeds
-from sightline.calibration.scenes.world import sample_scene
 from sightline.monitor.policy import Intervention, Policy
 from sightline.monitor.policy.redecoding import Redecoding
 from sightline.monitor.report import Report
-from sightline.monitor.session import Monitor
-from transformers import LogitsProcessor
+
+from .small import LIMIT, Says, captions, inputs, small
 
 POLICY = Policy(tries=(Intervention(alpha=2.0),), max_tries=1, threshold=0.4, more=1)
 SCENES = 16
-
-
-@cache
-def small() -> Monitor:
-    """The small model with its calibration."""
-    return Monitor.from_pretrained("small")
-
-
-@cache
-def pictures() -> tuple[Image.Image, ...]:
-    """Development scenes."""
-    return tuple(
-        render(sample_scene(seed)).image for seed in seeds("development", SCENES, start=3000)
-    )
 
 
 def caption(number: int, policy: Policy = POLICY, **options: Any) -> tuple[Report, int]:
@@ -40,8 +21,7 @@ def caption(number: int, policy: Policy = POLICY, **options: Any) -> tuple[Repor
     passes: list[int] = []
     hook = model.register_forward_hook(lambda *_: passes.append(1))
     try:
-        inputs = small().prepare([pictures()[number]])
-        result = small().generate(**inputs, max_new_tokens=160, policy=policy, **options)
+        result = captions(policy, number, **options)
     finally:
         hook.remove()
     return result.reports[0], len(passes)
@@ -88,20 +68,13 @@ def test_who_asks_for_scores_gets_those_of_single_steps() -> None:
     """The scores of a span are of the passes that its cache comes from, bit for bit."""
     number = next(n for n in range(SCENES) if _replaced(caption(n)[0]))
     records: dict[str, Any] = {"return_dict_in_generate": True, "output_logits": True}
-    inputs = small().prepare([pictures()[number]])
-    result = small().generate(**inputs, max_new_tokens=160, policy=POLICY, **records)
+    result = captions(POLICY, number, **records)
     assert _replaced(result.reports[0])
     model: Any = small().model
-    tokens = result.sequences[0, inputs["input_ids"].shape[1] :].tolist()
-    prompt = inputs["input_ids"].shape[1]
-
-    class Says(LogitsProcessor):
-        def __call__(self, input_ids: Any, scores: Any) -> Any:
-            only = scores * 0 - float("inf")
-            only[:, tokens[input_ids.shape[1] - prompt]] = 0.0
-            return only
-
-    clean = model.generate(**inputs, max_new_tokens=160, logits_processor=[Says()], **records)
+    given = inputs(number)
+    prompt = given["input_ids"].shape[1]
+    said = Says(result.sequences[0, prompt:].tolist(), prompt)
+    clean = model.generate(**given, max_new_tokens=LIMIT, logits_processor=[said], **records)
     assert clean.sequences.tolist() == result.sequences.tolist()
     for ours, theirs in zip(result.output.logits, clean.logits, strict=True):
         assert bool((ours == theirs).all())
