@@ -124,7 +124,6 @@ class ResumableGeneration:
         self._draws = Draws(
             prompt.device, first=prompt.shape[1], active=bool(self._calls.config.do_sample)
         )
-        self._gate = _Gate(self._after_token, pads=self._rules.pads)
         self._cache: RewindableCache | None = None
         self._unread = OPEN  # the length from which the next pass reads more than the last token
         self._records = Records(self._calls.config, first=prompt.shape[1])
@@ -324,11 +323,13 @@ class ResumableGeneration:
         if read > 1 and "logits_to_keep" in inspect.signature(self._model.forward).parameters:
             arguments["logits_to_keep"] = read  # who reads a span anew may want all it predicts
         model: Any = self._model
+        # Made anew: kept, it would hold its owner, cache and all, until garbage is collected.
+        gate = _Gate(self._after_token, pads=self._rules.pads)
         with self._first_pass():
             output: GenerateDecoderOnlyOutput = model.generate(
                 **arguments,
                 logits_processor=[*self._processors, self._forcing],
-                stopping_criteria=[*self._rules.handed, self._gate],
+                stopping_criteria=[*self._rules.handed, gate],
             )
         return output
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
+from weakref import WeakMethod
 
 import torch
 from torch import Tensor
@@ -32,6 +33,9 @@ from .policy import Policy
 from .release import Release, Show
 from .rewriting import Rewriting
 from .steering import Steering
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Redecoding:
@@ -83,8 +87,7 @@ class Redecoding:
         show: Show = "hold",
     ) -> None:
         self.options = known
-        self._processor = _Reader(self._on_scores)
-        mine = [*(options.get("logits_processor") or ()), self._processor]
+        mine = [*(options.get("logits_processor") or ()), _Reader(_unheld(self._on_scores))]
         self._generation = ResumableGeneration(
             model, inputs, {**options, "logits_processor": mine}, known=known
         )
@@ -100,13 +103,13 @@ class Redecoding:
         self._on_nonfinite = on_nonfinite
         self._on_event = on_event
         self._untold: BaseException | None = None
-        prompt = self._generation.prompt_length
+        prompt, tell = self._generation.prompt_length, _unheld(self._tell)
         pages = [
             Manuscript(
                 Draft(row, caption),
                 prompt=prompt,
                 eos=known.eos,
-                release=None if on_event is None else Release(row, show, self._tell),
+                release=None if on_event is None else Release(row, show, tell),
             )
             for row in range(len(self._generation.sequences))
         ]
@@ -348,6 +351,22 @@ class Redecoding:
         self._meter = StepMeter(self._model, self._tap, self._lens)
         self._meter.__enter__()
         self._pending, self._span = None, []
+
+
+def _unheld(method: Callable[_P, _T]) -> Callable[_P, _T]:
+    """A bound method that does not hold what it is bound to, for parts of that very object.
+
+    An object held by its own parts is freed only when the garbage collector comes by, and a
+    generation has a cache of keys.
+    """
+    known = WeakMethod(method)
+
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        found = known()
+        assert found is not None, "Who decodes holds the generation."
+        return found(*args, **kwargs)
+
+    return call
 
 
 class _Reader(LogitsProcessor):

@@ -75,7 +75,6 @@ class BeamWatch(Watch):
             on_nonfinite=on_nonfinite,
             on_event=on_event,
         )
-        self.stopping_criterion = WatchingCriterion(self)
         self._ledger = BeamLedger(options.beams)
         self._began = 0.0
         self._over = False
@@ -84,6 +83,11 @@ class BeamWatch(Watch):
         super().__enter__()
         self._began = time.perf_counter()
         return self
+
+    @property
+    def stopping_criterion(self) -> WatchingCriterion:
+        """What ``generate`` takes among its stopping criteria."""
+        return WatchingCriterion(self)
 
     def plug_into(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of ``generate`` with all parts of this watch put in, after the user's own.

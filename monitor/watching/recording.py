@@ -85,7 +85,6 @@ class Recorder:
                 f"monitor.watch()."
             )
         prompts = read_prompts(inputs, model=model, anatomy=anatomy, options=self.options)
-        self.logits_processor = WatchingProcessor(self)
         self._tap = DeferredTap(
             anatomy,
             prompts.image.to(model.device),
@@ -116,6 +115,11 @@ class Recorder:
     ) -> None:
         self._stack.close()
         self._times.append(time.perf_counter())
+
+    @property
+    def logits_processor(self) -> WatchingProcessor:
+        """What ``generate`` takes among its logits processors; made anew, see :class:`.Watch`."""
+        return WatchingProcessor(self)
 
     def on_scores(self, input_ids: Tensor) -> None:
         """A forward pass is done; told by :attr:`logits_processor`."""

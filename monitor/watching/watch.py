@@ -78,9 +78,8 @@ class Watch:
         on_event: Callable[[Event], None] | None = None,
         streamer: BaseStreamer | None = None,
     ) -> None:
-        self.logits_processor = WatchingProcessor(self)
-        self.streamer = WatchingStreamer(self, also=streamer)
         self.options = options
+        self._also = streamer
         self._tap = tap
         self._lens = lens
         self._blocks: BlockMeter | None = None
@@ -154,6 +153,19 @@ class Watch:
     def finish(self, output: Any) -> Any:
         """What the call with :meth:`plug_into`'s arguments returned, as the user asked for it."""
         return output
+
+    # Made anew: a watch that kept what plugs into generate, and is kept by it, would be freed, with
+    # all it has read, only when the garbage collector comes by: after many captions, as a rule.
+
+    @property
+    def logits_processor(self) -> WatchingProcessor:
+        """One half of the pair: what ``generate`` takes among its logits processors."""
+        return WatchingProcessor(self)
+
+    @property
+    def streamer(self) -> WatchingStreamer:
+        """The other half: what ``generate`` takes as its streamer."""
+        return WatchingStreamer(self, also=self._also)
 
     # --- what came of it ------------------------------------------------------------------------
 
