@@ -1,39 +1,40 @@
 """Thousands of captions in one process: does anything pile up, is anything left behind?
 
     python -m tests.benchmarks.soak                       (2,000 captions of the small model)
-    python -m tests.benchmarks.soak --captions 200
+    python -m tests.benchmarks.soak --captions 200 --each 0
 
-Greedy, sampled, batched, searched, assisted and streamed captions take turns, with streams that
-are left early and calls that fail in between, and every round two threads share the model. Memory
-is the process's resident set, read after each round; its slope is Theil and Sen's, with a 95%
-interval, over the rounds after the first fifth, in which caches fill.
+Greedy, sampled, batched, searched, assisted, streamed and rewritten captions take turns, with
+streams that are left early and calls that fail in between, and every round two threads share the
+model. Memory is read after each round: what is resident, and what is in use of it. Slopes are Theil
+and Sen's, with 95% intervals, over the rounds after the first fifth, in which caches fill; a
+quarter as many captions follow with the allocator made to give back after each round what it keeps.
+Then every way of decoding is measured by itself, watched and plain, each in a fresh process.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import os
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
-from scipy.stats import theilslopes
 from sightline.monitor.attention.tap import AttentionTap
 from sightline.monitor.report import Report
 from sightline.monitor.session import Monitor
 from sightline.monitor.watching.watch import Watch
-from transformers import AttentionInterface, AttentionMaskInterface, StoppingCriteria
+from transformers import AttentionInterface, AttentionMaskInterface
 
+from .memory import Reading, slopes, span
+from .soakmodes import LENGTH, MODES, Failing, FailingError, pictures_of
 from .workbench import environment, record
-
-_STATM = Path("/proc/self/statm")
-_LENGTH: dict[str, Any] = {"max_new_tokens": 48}
 
 
 @dataclass(slots=True)
@@ -42,24 +43,19 @@ class Soaked:
 
     Attributes:
         captions: how many were written.
-        resident: MiB after each round, with the captions written by then.
+        readings: of memory, after each round.
+        trimmed: the same of the rounds after which the allocator gave back what it kept.
         differing: captions whose report was another in a thread than alone.
         left: what was still there at the end, in words.
         seconds: how long it took.
     """
 
     captions: int = 0
-    resident: list[tuple[int, float]] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+    trimmed: list[Reading] = field(default_factory=list)
     differing: int = 0
     left: list[str] = field(default_factory=list)
     seconds: float = 0.0
-
-    def slope(self) -> tuple[float, float, float]:
-        """KiB per caption after the first fifth, and its 95% interval."""
-        late = self.resident[len(self.resident) // 5 :]
-        captions, memory = zip(*late, strict=True)
-        found: Any = theilslopes([1024 * mib for mib in memory], captions)
-        return float(found.slope), float(found.low_slope), float(found.high_slope)
 
 
 class Traces:
@@ -99,17 +95,26 @@ class Traces:
         return seen
 
 
-def soak(monitor: Monitor, pictures: Sequence[Image.Image], *, captions: int) -> Soaked:
-    """Write captions in every way there is, until there are as many as asked for."""
+def soak(
+    monitor: Monitor, pictures: Sequence[Image.Image], *, captions: int, trimmed: int = 0
+) -> Soaked:
+    """Write captions in every way there is, until there are as many as asked for.
+
+    Args:
+        monitor: of the model that writes.
+        pictures: taken in turn.
+        captions: at least so many.
+        trimmed: so many more, with the allocator made to give back what it keeps.
+    """
     seen, traces, began = Soaked(), Traces(monitor.model), time.perf_counter()
     rounds = _rounds(monitor, pictures)
-    while seen.captions < captions:
+    while seen.captions < captions + trimmed:
+        trim = seen.captions >= captions
         written, differing = next(rounds)
         seen.captions += written
         seen.differing += differing
-        if _STATM.exists():
-            pages = int(_STATM.read_text(encoding="ascii").split()[1])
-            seen.resident.append((seen.captions, pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
+        readings = seen.trimmed if trim else seen.readings
+        readings.append(Reading.now(seen.captions, trim=trim))
     rounds.close()
     seen.left = traces.left()
     seen.seconds = time.perf_counter() - began
@@ -152,15 +157,6 @@ def timeless(report: Report) -> dict[str, Any]:
     return report.model_dump(exclude={"timings"})
 
 
-class _FailingError(Exception):
-    """What a call that is meant to fail fails with."""
-
-
-class _Failing(StoppingCriteria):
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        raise _FailingError
-
-
 def _rounds(
     monitor: Monitor, pictures: Sequence[Image.Image]
 ) -> Generator[tuple[int, int], None, None]:
@@ -179,19 +175,21 @@ def _rounds(
             (both, {"num_beams": 3}),
             (other, {"prompt_lookup_num_tokens": 3}),
         )
+        if monitor.calibration is not None:
+            ways += ((both, {"policy": "stop"}), (single, {"policy": "redecode"}))
         for inputs, way in ways:
-            written += len(monitor.generate(**inputs, **_LENGTH, **way).reports)
+            written += len(monitor.generate(**inputs, **LENGTH, **way).reports)
         written += _streamed(monitor, other, early=bool(turn % 4))
         _fail(monitor, both)
-        alone = [monitor.generate(**inputs, **_LENGTH).reports for inputs in (single, other)]
-        together = in_threads(monitor, (single, other), **_LENGTH)
+        alone = [monitor.generate(**inputs, **LENGTH).reports for inputs in (single, other)]
+        together = in_threads(monitor, (single, other), **LENGTH)
         pairs = zip(alone, together, strict=True)
         differing = sum(timeless(a[0]) != timeless(b[0]) for a, b in pairs)
         yield written + 4, differing
 
 
 def _streamed(monitor: Monitor, inputs: Any, *, early: bool) -> int:
-    with monitor.stream(**inputs, **_LENGTH) as events:
+    with monitor.stream(**inputs, **LENGTH) as events:
         for index, _ in enumerate(events):
             if early and index == 9:
                 break
@@ -200,34 +198,58 @@ def _streamed(monitor: Monitor, inputs: Any, *, early: bool) -> int:
 
 def _fail(monitor: Monitor, inputs: Any) -> None:
     try:
-        monitor.generate(**inputs, **_LENGTH, stopping_criteria=[_Failing()])
-    except _FailingError:
+        monitor.generate(**inputs, **LENGTH, stopping_criteria=[Failing()])
+    except FailingError:
         return
     raise AssertionError("A call that must fail did not.")
+
+
+def by_mode(*, captions: int) -> dict[str, Any]:
+    """Each way of decoding by itself, watched and where there is such a thing plain.
+
+    Raises:
+        CalledProcessError: a process failed.
+    """
+    found: dict[str, Any] = {}
+    for name, mode in MODES.items():
+        found[name] = {}
+        for kind in ("watched", "plain"):
+            if kind == "plain" and mode.plain is None:
+                continue
+            command = [sys.executable, "-m", "tests.benchmarks.soakmodes", "--mode", name]
+            command += ["--captions", str(captions), *(["--plain"] if kind == "plain" else [])]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            found[name][kind] = json.loads(done.stdout.splitlines()[-1])
+            print(name, kind, done.stdout.strip(), file=sys.stderr)
+    return found
 
 
 def main() -> None:
     """Soak the small model and write ``results/soak-small-....json``."""
     parser = argparse.ArgumentParser(description="thousands of captions in one process")
     parser.add_argument("--captions", type=int, default=2000)
+    parser.add_argument("--each", type=int, default=120, help="captions of each way by itself")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    monitor = Monitor.from_pretrained("small")
-    pictures = [Image.effect_noise((96, 96), 20 + 5 * i).convert("RGB") for i in range(16)]
-    seen = soak(monitor, pictures, captions=options.captions)
-    slope, low, high = seen.slope()
-    result = {
-        "captions": seen.captions,
-        "seconds": seen.seconds,
-        "kib_per_caption": {"slope": slope, "low": low, "high": high},
-        "resident_mib": {
-            "first_fifth": seen.resident[len(seen.resident) // 5][1],
-            "end": seen.resident[-1][1],
-            "most": max(mib for _, mib in seen.resident),
-        },
-        "reports_differing_between_threads": seen.differing,
-        "left_behind": seen.left,
-    }
+    result: dict[str, Any] = {}
+    if options.captions:
+        monitor = Monitor.from_pretrained("small")
+        most = options.captions
+        seen = soak(monitor, pictures_of(), captions=most, trimmed=most // 4)
+        result = {
+            "captions": seen.captions,
+            "seconds": round(seen.seconds, 1),
+            "kib_per_caption": slopes(seen.readings),
+            "resident_mib": span(seen.readings),
+            "trimmed": {
+                "kib_per_caption": slopes(seen.trimmed),
+                "resident_mib": span(seen.trimmed),
+            },
+            "reports_differing_between_threads": seen.differing,
+            "left_behind": seen.left,
+        }
+    if options.each:
+        result["modes"] = by_mode(captions=options.each)
     device = torch.device("cpu")
     path = record("soak-small-cpu", vars(options) | environment(device) | result)
     print(path.read_text(encoding="utf-8"))
