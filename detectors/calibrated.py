@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .bands import Bands
 from .certificate import Certificate
 from .conditions import Conditions
 from .detector import Detector
@@ -51,6 +52,7 @@ class CalibratedDetector:
         versions: of the libraries that it was fitted with.
         certificate: a policy that was calibrated on top of it, and what it promises of the
             captions it leaves; see :meth:`with_certificate`.
+        bands: how much the mentions that it was fitted on look at the image, for readers.
 
     Raises:
         ValueError: the threshold is no probability, a guarantee stands without a threshold, the
@@ -69,6 +71,7 @@ class CalibratedDetector:
     created: str = field(default="", kw_only=True)
     versions: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     certificate: Certificate | None = field(default=None, kw_only=True)
+    bands: Bands | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         model, scorer = self.conditions.model, self.scorer
@@ -83,7 +86,9 @@ class CalibratedDetector:
             )
         if not scorer.fitted:
             raise ValueError(f"Detector {scorer.name!r} must be fitted: pass what fit() returns.")
-        last = max((*self.watched, *(self.layers.layers if self.layers else ())), default=-1)
+        summed = () if self.layers is None else self.layers.layers
+        usual = () if self.bands is None else self.bands.layers
+        last = max((*self.watched, *summed, *usual), default=-1)
         if last >= model.num_layers:
             raise ValueError(
                 f"A calibration's layers must lie within the model's 0-{model.num_layers - 1}, "
@@ -169,6 +174,10 @@ class CalibratedDetector:
         again.
         """
         return replace(self, certificate=certificate)
+
+    def with_bands(self, bands: Bands | None) -> CalibratedDetector:
+        """The same with other bands; no verdict rests on them."""
+        return replace(self, bands=bands)
 
     def save(self, folder: str | Path) -> None:
         """Write the calibration into a folder, whole or not at all; see :mod:`.artifact`.

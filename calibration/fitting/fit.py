@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Final
 
+from ...detectors.bands import Bands
 from ...detectors.calibrated import CalibratedDetector
 from ...detectors.conditions import Conditions, ModelIdentity
 from ...detectors.named import detector as named
@@ -78,7 +79,8 @@ def fit(
     """Fit a detector, make its scores probabilities, and choose a threshold that keeps a promise.
 
     Each on images of its own, see :mod:`.splits`: the detector and the range of layers on the fit
-    part, the probabilities on the probability part, the threshold on the threshold part.
+    part, the probabilities on the probability part, the threshold on the threshold part. What is
+    usual of the mentions (``bands``) is described on all of them: nothing rests on it.
 
     Args:
         table: labelled mentions of at least 30 images.
@@ -109,6 +111,7 @@ def fit(
     layers = LayerRange(watched[0], watched[-1], "calibration")
     begin("detector")
     scorer = unfitted.fit(learn.mentions, learn.labels, learn.images)
+    bands = Bands.of(table.mentions, table.labels)
     begin("probability")
     mapped = fit_probability(scorer.score(shape.mentions), shape.labels, shape.images)
 
@@ -121,6 +124,7 @@ def fit(
             None if found is None else found.guarantee,
             _conditions(table),
             layers=layers,
+            bands=bands,
             notes=(str(outcome),) if isinstance(outcome, NoThreshold) else (),
             versions={"python": platform.python_version()} | {n: version(n) for n in _MADE_WITH},
         )

@@ -88,6 +88,23 @@ class PolicySection(_Section):
     words: str = Field(description="The same, for readers; the numbers count.")
 
 
+class BandSection(_Section):
+    """Where most of some mentions lie, by layer: shares of a row's attention."""
+
+    low: list[Share] = Field(max_length=1024)
+    median: list[Share] = Field(max_length=1024)
+    high: list[Share] = Field(max_length=1024)
+
+
+class BandsSection(_Section):
+    """How much the mentions that it was fitted on look at the image; for readers."""
+
+    layers: list[Count] = Field(max_length=1024, description="Decoder layers, from 0.")
+    share: Share = Field(description="The share of mentions between low and high.")
+    real: BandSection = Field(description="Objects that are in the image.")
+    hallucinated: BandSection = Field(description="Objects that are not.")
+
+
 class LayersSection(_Section):
     """The decoder layers that SVAR in reports sums over, counted from 0, both ends included."""
 
@@ -118,6 +135,9 @@ class Document(_Section):
     scope: Scope = Field(description="Which mentions may be flagged.")
     policy: PolicySection | None = Field(
         default=None, description="A policy that was calibrated on top of it; absent: none was."
+    )
+    bands: BandsSection | None = Field(
+        default=None, description="What is usual of its mentions; absent: not known."
     )
     notes: list[str] = Field(description="What users must know wherever they meet its verdicts.")
     versions: dict[str, str] = Field(description="Of the libraries that it was fitted with.")

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 from safetensors import numpy as tensors
 
+from ..bands import Band, Bands
 from ..calibrated import CalibratedDetector
 from ..certificate import Certificate
 from ..classifiers.wrapped import WrappedClassifier
@@ -33,6 +34,8 @@ from ..probability import ProbabilityMap
 from ..svar import LayerRange
 from .document import (
     VERSION,
+    BandSection,
+    BandsSection,
     DetectorSection,
     Document,
     GuaranteeSection,
@@ -83,6 +86,7 @@ def save(calibrated: CalibratedDetector, folder: Path) -> None:
             if certificate is None
             else PolicySection(**asdict(certificate), words=str(certificate))
         ),
+        bands=_bands_section(calibrated.bands),
         notes=list(calibrated.notes),
         versions=dict(calibrated.versions) or _versions(),
     )
@@ -91,8 +95,9 @@ def save(calibrated: CalibratedDetector, folder: Path) -> None:
         files[ESTIMATOR] = arrays.pop(_SKOPS).tobytes()
     whole = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
     files[ARRAYS] = tensors.save(whole)
-    # A calibration without a policy reads as one of before there were any.
-    left_out = {"policy"} if certificate is None else None
+    # A calibration without a policy or bands reads as one of before there were any.
+    optional = {"policy": certificate, "bands": calibrated.bands}
+    left_out = {name for name, value in optional.items() if value is None}
     seal(folder, Sealed(document.model_dump(mode="json", exclude=left_out), files))
 
 
@@ -191,7 +196,30 @@ def _calibrated(document: Document, arrays: Mapping[str, npt.NDArray[Any]]) -> C
         certificate=(
             None if certified is None else Certificate(**certified.model_dump(exclude={"words"}))
         ),
+        bands=_bands(document.bands),
     )
+
+
+def _bands_section(bands: Bands | None) -> BandsSection | None:
+    if bands is None:
+        return None
+    real, hallucinated = (
+        BandSection(low=list(band.low), median=list(band.median), high=list(band.high))
+        for band in (bands.real, bands.hallucinated)
+    )
+    return BandsSection(
+        layers=list(bands.layers), share=bands.share, real=real, hallucinated=hallucinated
+    )
+
+
+def _bands(section: BandsSection | None) -> Bands | None:
+    if section is None:
+        return None
+    real, hallucinated = (
+        Band(tuple(band.low), tuple(band.median), tuple(band.high))
+        for band in (section.real, section.hallucinated)
+    )
+    return Bands(tuple(section.layers), section.share, real, hallucinated)
 
 
 def _nothing(calibrated: CalibratedDetector) -> MentionEvidence:

@@ -8,9 +8,21 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image
 
+from ...detectors.calibrated import CalibratedDetector
+from ...detectors.verdict import Calibration
 from ..errors import InputError
 from ..models.prompts import DEFAULT_PROMPT, Images
-from ..report import Grid, Inside, MentionInside, MentionSection, Planes, Reads, Report
+from ..report import (
+    Band,
+    BandsSection,
+    Grid,
+    Inside,
+    MentionInside,
+    MentionSection,
+    Planes,
+    Reads,
+    Report,
+)
 from .forward import Glance, look
 from .grids import grids
 from .imagelens import ImageReading
@@ -77,7 +89,7 @@ def inspect(
         layers=glance.layers,
         grids=_grids(monitor, inputs, image, report.image_tokens),
         reads=None if glance.reading is None else _reads(glance.reading, monitor.tokenizer),
-        bands=None,
+        bands=_bands(monitor.calibration),
     )
     return report.model_copy(update={"mentions": mentions, "inside": inside})
 
@@ -118,6 +130,19 @@ def _reads(reading: ImageReading, tokenizer: Any) -> Reads:
         place[kept] = np.arange(_WORDS)
         index, words = place[index], [*(words[one] for one in kept), ""]
     return Reads.of(tuple(words), index, reading.share.numpy())
+
+
+def _bands(calibration: Calibration | None) -> BandsSection | None:
+    known = calibration.bands if isinstance(calibration, CalibratedDetector) else None
+    if known is None:
+        return None
+    real, hallucinated = (
+        Band(low=band.low, median=band.median, high=band.high)
+        for band in (known.real, known.hallucinated)
+    )
+    return BandsSection(
+        layers=known.layers, share=known.share, real=real, hallucinated=hallucinated
+    )
 
 
 def _word(tokenizer: Any, token: int) -> str:

@@ -19,6 +19,7 @@ from safetensors import numpy as tensors
 from sightline.detectors.artifact.document import schema
 from sightline.detectors.artifact.folder import ARRAYS
 from sightline.detectors.artifact.sealed import DOCUMENT, ArtifactError
+from sightline.detectors.bands import Band, Bands
 from sightline.detectors.calibrated import CalibratedDetector
 from sightline.detectors.certificate import Left
 from sightline.detectors.named import DETECTORS
@@ -405,3 +406,39 @@ def _copied(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for file in saved.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     return folder
+
+
+def test_bands_come_back_and_may_be_absent(tmp_path: Path) -> None:
+    """They are as they were; without them a calibration reads as one of before there were any."""
+    band = Band((0.1, 0.2), (0.3, 0.4), (0.5, 0.6))
+    bands = Bands((0, 2), 0.8, band, Band((0.0, 0.0), (0.1, 0.1), (1.0, 1.0)))
+    whole = calibrated().with_bands(bands)
+    whole.save(tmp_path / "with")
+    assert CalibratedDetector.load(tmp_path / "with").bands == bands
+    document = json.loads((tmp_path / "with" / DOCUMENT).read_text())
+    jsonschema.Draft202012Validator(schema()).validate(document)
+    whole.with_bands(None).save(tmp_path / "without")
+    assert "bands" not in json.loads((tmp_path / "without" / DOCUMENT).read_text())
+    loaded = CalibratedDetector.load(tmp_path / "without")
+    assert loaded.bands is None
+    rows = one_by_one(mentions(20))
+    assert loaded.judge(rows) == whole.judge(rows)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda bands: bands["real"]["low"].pop(),
+        lambda bands: bands["real"].update(low=[0.9, 0.9]),
+        lambda bands: bands.update(layers=[0, 77]),
+        lambda bands: bands.update(layers=[2, 0]),
+        lambda bands: bands["hallucinated"].update(high=[2.0, 2.0]),
+    ],
+)
+def test_bands_of_strangers_are_checked(tmp_path: Path, change: Change) -> None:
+    """Bands that are none, or of layers that the model has not, are refused with the rest."""
+    band = Band((0.1, 0.2), (0.3, 0.4), (0.5, 0.6))
+    calibrated().with_bands(Bands((0, 2), 0.8, band, band)).save(tmp_path / "artifact")
+    resealed(tmp_path / "artifact", lambda document: change(document["bands"]))
+    with pytest.raises(ArtifactError):
+        CalibratedDetector.load(tmp_path / "artifact")

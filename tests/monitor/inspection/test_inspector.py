@@ -82,6 +82,27 @@ def test_the_profile_is_the_var_of_decoding() -> None:
         check(report, inspect(small(), report, scene(number)))
 
 
+def test_profiles_come_with_what_is_usual() -> None:
+    """The bands are those of the calibration, and most real mentions lie within theirs."""
+    within = count = 0
+    for number in range(6):
+        inside, mentions = insides(inspect(small(), captioned(number), scene(number), lens=False))
+        bands = inside.bands
+        assert bands is not None
+        assert bands.layers == inside.layers
+        for mention, one in zip(captioned(number).mentions, mentions, strict=True):
+            if mention.object is None or mention.flagged:
+                continue
+            profile = np.array(one.profile, dtype=np.float64)
+            within += int(((profile >= bands.real.low) & (profile <= bands.real.high)).sum())
+            count += len(profile)
+    assert 0.6 < within / count < 0.95
+    bare = Monitor(small().model, small().processor, name="small", layers="9")
+    found = inspect(bare, captioned(0), scene(0), lens=False)
+    assert found.inside is not None
+    assert found.inside.bands is None
+
+
 @pytest.mark.parametrize("act", ["redecode", "drop"])
 def test_captions_that_a_policy_rewrote(act: Any) -> None:
     """Their tokens as they stand now are what is looked at."""
