@@ -19,6 +19,7 @@ from transformers import set_seed
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ..families import build
+from .tapping import same
 
 STEPS = 5
 PROMPT = 28
@@ -114,16 +115,11 @@ class Model:
         return found
 
 
-def _same(one: Any, other: Any) -> bool:
-    pairs = zip(one.logits, other.logits, strict=True)
-    return torch.equal(one.sequences, other.sequences) and all(torch.equal(a, b) for a, b in pairs)
-
-
 def _check(subject: Model, name: str, **options: Any) -> None:
     with subject.using(name):
         plain = subject.generate(**options)
         watched, steps = subject.watch(**options)
-    assert _same(plain, watched)
+    assert same(plain, watched)
     expected = subject.maps()
     for step, var in zip(steps, expected, strict=True):
         torch.testing.assert_close(step.masses[..., IMAGE_SEGMENT], var, rtol=0, atol=1e-5)
@@ -271,7 +267,7 @@ def test_flash_attention(family: str, name: str) -> None:
         calls = stub.calls
         watched, steps = subject.watch()
         assert stub.calls == 2 * calls
-    assert _same(plain, watched)
+    assert same(plain, watched)
     for step, var in zip(steps, subject.maps(), strict=True):
         torch.testing.assert_close(step.masses[..., IMAGE_SEGMENT], var, rtol=0, atol=1e-5)
 
@@ -282,7 +278,7 @@ def test_flash_attention_with_softcapping() -> None:
     with _flash(subject, "flash_attention_2"):
         plain = subject.generate()
         watched, steps = subject.watch()
-    assert _same(plain, watched)
+    assert same(plain, watched)
     for step, var in zip(steps, subject.maps(), strict=True):
         torch.testing.assert_close(step.masses[..., IMAGE_SEGMENT], var, rtol=0, atol=1e-5)
 

@@ -12,9 +12,8 @@ import torch
 from PIL import Image
 from sightline.monitor.attention.intervention import HeadGuided
 from sightline.monitor.attention.measurement import StepMeter
-from sightline.monitor.attention.tap import AttentionTap, StepAttention
+from sightline.monitor.attention.tap import StepAttention
 from sightline.monitor.errors import WatchError
-from sightline.monitor.models.anatomy import Anatomy
 from sightline.monitor.session import Captions, Monitor
 from torch import Tensor
 from torch._dynamo.utils import counters
@@ -22,6 +21,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, CompileConf
 from transformers.masking_utils import flash_attention_mask
 
 from ..families import Family, build
+from .tapping import close, same, taking, tap_on
 
 STEPS = 6
 
@@ -62,33 +62,20 @@ def _generate(family: Family, backend: Any, **options: Any) -> Any:
     )
 
 
-def _tap(family: Family, **options: Any) -> AttentionTap:
-    mask = family.inputs["attention_mask"]
-    return AttentionTap(Anatomy.of(family.model), family.image, prompt_mask=mask, **options)
-
-
 def _watch(family: Family, backend: Any, **options: Any) -> tuple[Any, list[StepAttention]]:
     steps: list[StepAttention] = []
-    with _tap(family, **options) as tap:
-        return _generate(family, backend, logits_processor=[_taking(tap, steps)]), steps
-
-
-def _taking(tap: AttentionTap, steps: list[StepAttention]) -> Any:
-    def take(ids: Tensor, scores: Tensor) -> Tensor:
-        steps.append(tap.take())
-        return scores
-
-    return take
+    with tap_on(family, **options) as tap:
+        return _generate(family, backend, logits_processor=[taking(tap, steps)]), steps
 
 
 def _uncompiled(family: Family, **options: Any) -> list[StepAttention]:
     steps: list[StepAttention] = []
-    with _tap(family, **options) as tap:
+    with tap_on(family, **options) as tap:
         family.model.generate(
             **family.inputs,
             max_new_tokens=STEPS,
             do_sample=False,
-            logits_processor=[_taking(tap, steps)],
+            logits_processor=[taking(tap, steps)],
         )
     return steps
 
@@ -97,17 +84,6 @@ def _layers_watched(compiler: Counted) -> list[int]:
     """Of each graph that runs the model, how many layers it tells of."""
     models = [graph for graph in compiler.graphs if graph.total() > 20]
     return [graph["sightline.attended.default"] for graph in models]
-
-
-def _same(one: Any, other: Any) -> bool:
-    pairs = zip(one.logits, other.logits, strict=True)
-    return torch.equal(one.sequences, other.sequences) and all(torch.equal(a, b) for a, b in pairs)
-
-
-def _close(steps: list[StepAttention], others: list[StepAttention]) -> None:
-    assert len(steps) == len(others) == STEPS
-    for one, other in zip(steps, others, strict=True):
-        torch.testing.assert_close(one.masses, other.masses, rtol=0, atol=1e-5)
 
 
 # Full attention, and sliding windows that fill up while they decode.
@@ -123,8 +99,8 @@ def test_one_graph_and_the_same_numbers(name: str) -> None:
     assert not any(layers[:unwatched])
     assert set(layers[unwatched:]) == {4}
     assert len(layers) <= 2 * unwatched
-    assert _same(plain, watched)
-    _close(steps, _uncompiled(family))
+    assert same(plain, watched)
+    close(steps, _uncompiled(family), atol=1e-5)
 
 
 def test_inductor_gives_the_same_bits() -> None:
@@ -135,9 +111,9 @@ def test_inductor_gives_the_same_bits() -> None:
     del family.model.get_decoder().layers[2:]
     plain = _generate(family, "inductor")
     watched, steps = _watch(family, "inductor")
-    assert _same(plain, watched)
+    assert same(plain, watched)
     assert not counters["graph_break"]
-    _close(steps, _uncompiled(family))
+    close(steps, _uncompiled(family), atol=1e-5)
 
 
 def test_nothing_is_compiled_again() -> None:
@@ -149,8 +125,8 @@ def test_nothing_is_compiled_again() -> None:
     assert _layers_watched(compiler) == [0, 4]
     for rows in (None, 1):
         watched, _ = _watch(family, compiler, rows=rows, patches=2)
-        assert _same(watched, plain)
-    assert _same(_generate(family, compiler), plain)
+        assert same(watched, plain)
+    assert same(_generate(family, compiler), plain)
     assert len(compiler.graphs) == compiled
 
 
@@ -164,20 +140,20 @@ def test_a_model_compiled_by_hand() -> None:
         plain = _generate(family, compiler, **run)
         broken = len(counters["graph_break"])
         steps: list[StepAttention] = []
-        with _tap(family) as tap:
-            watched = _generate(family, compiler, logits_processor=[_taking(tap, steps)], **run)
+        with tap_on(family) as tap:
+            watched = _generate(family, compiler, logits_processor=[taking(tap, steps)], **run)
     finally:
         del family.model.forward
     assert len(counters["graph_break"]) == broken
-    assert _same(plain, watched)
-    _close(steps, _uncompiled(family))
+    assert same(plain, watched)
+    close(steps, _uncompiled(family), atol=1e-5)
 
 
 def test_logits_of_a_compiled_pass() -> None:
     """The meter finds the raw logits of every compiled step, before any processor."""
     family, compiler = build("llava"), Counted()
     found: list[Tensor] = []
-    with _tap(family) as tap, StepMeter(family.model, tap) as meter:
+    with tap_on(family) as tap, StepMeter(family.model, tap) as meter:
 
         def measure(ids: Tensor, scores: Tensor) -> Tensor:
             found.append(meter.measure().distribution.log_probs)
@@ -194,7 +170,7 @@ def test_eq_4_acts_in_a_graph() -> None:
     family = build("llava")
     guide = HeadGuided(2.0, [1, 2])
     options: dict[str, Any] = {"max_new_tokens": STEPS, "do_sample": False}
-    with _tap(family, intervention=guide):
+    with tap_on(family, intervention=guide):
         plain = family.model.generate(
             **family.inputs, **options, return_dict_in_generate=True, output_logits=True
         )
@@ -209,15 +185,15 @@ def test_another_thread_runs_the_same_graph() -> None:
     family, compiler = build("llava"), Counted()
     plain = _generate(family, compiler)
     found: list[Any] = []
-    with _tap(family) as tap:
+    with tap_on(family) as tap:
         steps: list[StepAttention] = []
-        _generate(family, compiler, logits_processor=[_taking(tap, steps)])
+        _generate(family, compiler, logits_processor=[taking(tap, steps)])
         other = threading.Thread(target=lambda: found.append(_generate(family, compiler)))
         other.start()
         other.join()
         with pytest.raises(WatchError):
             tap.take()
-    assert _same(found[0], plain)
+    assert same(found[0], plain)
 
 
 def test_windows_must_be_known() -> None:
@@ -227,7 +203,7 @@ def test_windows_must_be_known() -> None:
     try:
         with (
             torch.no_grad(),
-            _tap(family),
+            tap_on(family),
             pytest.raises(WatchError, match=r"\(sliding_attention\)"),
         ):
             family.model(**family.inputs)
@@ -304,6 +280,6 @@ def test_an_implementation_that_asks_for_its_name() -> None:
     family = build("llava")
     family.model.set_attn_implementation({"text_config": _FLASH})
     plain = _generate(family, Counted())
-    with _tap(family), pytest.raises(WatchError, match="keeps its own account of the mask"):
+    with tap_on(family), pytest.raises(WatchError, match="keeps its own account of the mask"):
         _generate(family, Counted())
-    assert _same(_generate(family, Counted()), plain)
+    assert same(_generate(family, Counted()), plain)

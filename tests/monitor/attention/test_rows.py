@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import torch
 from sightline.monitor.attention.deferred import DeferredTap
 from sightline.monitor.attention.intervention import HeadGuided
-from sightline.monitor.attention.tap import AttentionTap, StepAttention
+from sightline.monitor.attention.tap import StepAttention
 from sightline.monitor.errors import WatchError
-from sightline.monitor.models.anatomy import Anatomy
 from torch import Tensor
 from transformers import DynamicCache
 
 from ..families import FAMILIES, Family, build
+from .tapping import tap_on
 
 DRAFT = (9, 17, 23)
-
-
-@pytest.fixture(scope="module", name="llava")
-def _llava() -> Family:
-    return build("llava")
-
-
-def _tap(family: Family, kind: type[AttentionTap] = AttentionTap, **options: Any) -> AttentionTap:
-    mask = family.inputs["attention_mask"]
-    return kind(Anatomy.of(family.model), family.image, prompt_mask=mask, **options)
 
 
 def _passes(family: Family, *widths: int) -> Iterator[None]:
@@ -61,9 +50,9 @@ def _close(one: StepAttention, other: StepAttention) -> None:
 def test_the_last_rows_of_a_pass_are_those_of_single_steps(name: str) -> None:
     """Three tokens verified in one pass show what they show one by one, in sliding windows too."""
     family = build(name)
-    with _tap(family, patches=1) as tap:
+    with tap_on(family, patches=1) as tap:
         single = [tap.take() for _ in _passes(family, 1, 1, 1)]
-    with _tap(family, patches=1, rows=3) as tap:
+    with tap_on(family, patches=1, rows=3) as tap:
         steps = [tap.take() for _ in _passes(family, 3)]
     assert steps[1].masses.shape == (2, 4, 4, 3, 4)
     together = steps[0].by_row()[-1:] + steps[1].by_row()
@@ -75,7 +64,7 @@ def test_the_last_rows_of_a_pass_are_those_of_single_steps(name: str) -> None:
 @torch.no_grad()
 def test_rows_may_change_from_pass_to_pass(llava: Family) -> None:
     """A pass that has fewer rows than asked for gives all it has; None goes back to the last."""
-    with _tap(llava) as tap:
+    with tap_on(llava) as tap:
         shapes: list[tuple[int, ...]] = []
         for rows in (2, 5, None):
             tap.rows = rows
@@ -88,9 +77,9 @@ def test_rows_may_change_from_pass_to_pass(llava: Family) -> None:
 @torch.no_grad()
 def test_one_row_costs_what_it_did(llava: Family) -> None:
     """Asked for one row, a decoding step takes the same way as without, and is bitwise the same."""
-    with _tap(llava) as tap:
+    with tap_on(llava) as tap:
         usual = [tap.take().masses for _ in _passes(llava, 1, 1)]
-    with _tap(llava, rows=1) as tap:
+    with tap_on(llava, rows=1) as tap:
         counted = [tap.take().by_row() for _ in _passes(llava, 1, 1)]
     for one, (other,) in zip(usual, counted, strict=True):
         assert torch.equal(one, other.masses)
@@ -101,7 +90,7 @@ def test_a_deferred_tap_counts_every_row_as_a_step(llava: Family) -> None:
     """Steps of a pass over several tokens are found where those of single passes are."""
     found: list[Tensor] = []
     for rows, widths in ((None, (1, 1, 1)), (2, (1, 2)), (2, (2, 1))):
-        tap = _tap(llava, DeferredTap)
+        tap = tap_on(llava, DeferredTap)
         assert isinstance(tap, DeferredTap)
         with tap:
             for number, _ in enumerate(_passes(llava, *widths)):
@@ -116,7 +105,7 @@ def test_a_deferred_tap_counts_every_row_as_a_step(llava: Family) -> None:
 def test_eq_4_acts_on_one_row_alone(llava: Family) -> None:
     """Several rows are read where the intervention rests, and refused where it acts."""
     guide = HeadGuided(0.0, [1, 2])
-    with _tap(llava, intervention=guide, rows=3) as tap:
+    with tap_on(llava, intervention=guide, rows=3) as tap:
         assert [len(tap.take().by_row()) for _ in _passes(llava, 2)] == [3, 2]
         guide.alpha = 0.5
         with pytest.raises(WatchError, match="Set alpha to 0"):
@@ -126,8 +115,8 @@ def test_eq_4_acts_on_one_row_alone(llava: Family) -> None:
 def test_rows_that_make_no_sense(llava: Family) -> None:
     """Numbers below one are refused, also when they are set later."""
     with pytest.raises(ValueError, match="at least 1, was: 0"):
-        _tap(llava, rows=0)
-    tap = _tap(llava, intervention=HeadGuided(0.0, [1]))
+        tap_on(llava, rows=0)
+    tap = tap_on(llava, intervention=HeadGuided(0.0, [1]))
     with pytest.raises(ValueError, match="other than a number"):
         tap.rows = "all"
     assert tap.rows is None
@@ -136,11 +125,11 @@ def test_rows_that_make_no_sense(llava: Family) -> None:
 @torch.no_grad()
 def test_passes_that_are_let_go_by(llava: Family) -> None:
     """A blind branch between two steps is not read, and moves neither of them."""
-    with _tap(llava) as tap:
+    with tap_on(llava) as tap:
         usual = [tap.take() for _ in _passes(llava, 1, 1)]
     blind = {"input_ids": torch.full((5, 7), 9), "past_key_values": DynamicCache()}
     plain = llava.model(**blind | {"past_key_values": DynamicCache()}).logits
-    with _tap(llava) as tap:
+    with tap_on(llava) as tap:
         found: list[StepAttention] = []
         for _ in _passes(llava, 1, 1):
             with tap.aside():
@@ -159,9 +148,9 @@ def test_passes_that_are_let_go_by(llava: Family) -> None:
 @torch.no_grad()
 def test_another_tap_while_the_first_stands_aside(llava: Family) -> None:
     """The branch itself may be watched, by a tap of its own."""
-    with _tap(llava) as tap:
+    with tap_on(llava) as tap:
         *_, _last = _passes(llava, 1)
-        with tap.aside(), _tap(llava, layers=[2]) as other:
+        with tap.aside(), tap_on(llava, layers=[2]) as other:
             *_, _last = _passes(llava, 1, 1)
             assert other.take().masses.shape[1] == 1
         assert tap.take().masses.shape[1] == 4
