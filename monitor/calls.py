@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import Tensor
 from transformers.generation.streamers import BaseStreamer
 
+from .attention.deferred import DeferredTap
 from .attention.intervention import HeadGuided
 from .attention.lens import Lens
 from .attention.tap import AttentionTap
@@ -76,7 +77,14 @@ class Calls:
         Raises:
             InputError, OptionError: see ``Monitor.watch``.
         """
-        ready = self._ready(inputs, options, images, ruling, image_positions=image_positions)
+        ready = self._ready(
+            inputs,
+            options,
+            images,
+            ruling,
+            image_positions=image_positions,
+            heard=on_event is not None,
+        )
         kind = BeamWatch if ready.options.mode == "beams" else Watch
         return kind(
             model=self.subject.model,
@@ -158,6 +166,7 @@ class Calls:
         *,
         guide: HeadGuided | None = None,
         image_positions: Tensor | None = None,
+        heard: bool = True,
     ) -> _Ready:
         """Refuse what cannot be watched, and make what every call needs."""
         model, anatomy = self.subject.model, self.subject.anatomy
@@ -171,14 +180,18 @@ class Calls:
             inputs, model=model, anatomy=anatomy, options=known, image_positions=image_positions
         )
         image = prompts.image.to(model.device)
-        tap = AttentionTap(
-            anatomy,
-            image,
-            prompt_mask=prompts.real.to(model.device),
-            layers=self.watched,
-            patches=self.patches,
-            intervention=guide,
-        )
+        real = prompts.real.to(model.device)
+        if heard or self.patches or known.mode in ("beams", "assisted"):
+            tap = AttentionTap(
+                anatomy,
+                image,
+                prompt_mask=real,
+                layers=self.watched,
+                patches=self.patches,
+                intervention=guide,
+            )
+        else:  # nobody waits for single tokens: many are read in one go
+            tap = DeferredTap(anatomy, image, prompt_mask=real, layers=self.watched)
         about = headers(
             prompts,
             images=images,

@@ -95,13 +95,13 @@ class BlockMeter(StepMeter):
         self._counts.append(count)
         whole = step.distribution
         kept = PendingStep(
-            replace(step.attention, masses=step.attention.masses[:count]),
             Distribution(whole.log_probs[:count], whole.entropy[:count], whole.top[:count]),
             None,
+            replace(step.attention, masses=step.attention.masses[:count]),
         )
-        read = self.collect(kept, tokens)
+        read = kept.collect(tokens)
         return tuple(
-            Measurement(read.layers, read.masses[i : i + 1], read.statistics[i : i + 1])
+            Measurement(read.layers, read.masses[i][None], read.statistics[i : i + 1])
             for i in range(count)
         )
 
@@ -171,4 +171,4 @@ class SpanMeter(StepMeter):
 def _row_by_row(tap: AttentionTap, distribution: Distribution) -> PendingStep:
     step = tap.take()
     masses = step.masses[0].permute(2, 0, 1, 3)
-    return PendingStep(replace(step, masses=masses, patches=None), distribution, None)
+    return PendingStep(distribution, None, replace(step, masses=masses, patches=None))

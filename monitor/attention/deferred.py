@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
 from typing import Any, Final
 
 import torch
@@ -13,9 +14,10 @@ from transformers.cache_utils import DynamicLayer
 from ...detectors.evidence import SEGMENTS
 from ..models.anatomy import Anatomy
 from .frame import Frame
-from .reading import Postponed
+from .postponed import Postponed
 from .rows import MASKED, shown, sight_of
-from .tap import AttentionTap, StepAttention
+from .step import StepAttention
+from .tap import AttentionTap
 
 # Attention weights of a layer that exist at once while steps are read.
 _BYTES: Final = {"cpu": 8 << 20, "cuda": 256 << 20}
@@ -42,6 +44,9 @@ class DeferredTap(AttentionTap):
         prompt_mask: ``[batch, prompt]``, 0 on padding; ``None`` if nothing is padded.
         layers: decoder layers to watch, counted from 0; all by default.
 
+    Attributes:
+        heads: query heads of a layer.
+
     Raises:
         InputError, ValueError, WatchError: as :class:`AttentionTap`.
     """
@@ -57,12 +62,21 @@ class DeferredTap(AttentionTap):
         layers: Iterable[int] | None = None,
     ) -> None:
         super().__init__(anatomy, image, prompt_mask=prompt_mask, layers=layers)
-        self._heads = anatomy.num_heads
+        self.heads = anatomy.num_heads
         self._steps: list[Postponed | StepAttention] = []
         self._places = [getattr(module, "layer_idx", -1) for module in self._modules]
         self._coming: Any = None  # the cache of the latest pass, if it is one that only grows
         self._cache: Any = None  # that of the steps put off; nothing else may keep its keys, for
         self._length = 0  # memory that is free again at once is what makes a growing cache fast
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self._coming = None
 
     def expect(self, decoder: nn.Module, cache: Any) -> None:
         """Learn what the coming pass of ``decoder`` finds in its cache, and of what kind it is."""
@@ -123,10 +137,21 @@ class DeferredTap(AttentionTap):
             places += now
             parts.append(self._recompute([rows[i] for i in now], [steps[i] for i in now]))
         if not parts:
-            return torch.empty(0, len(self.layers), self._heads, len(SEGMENTS))
+            return torch.empty(0, len(self.layers), self.heads, len(SEGMENTS))
         joined = torch.cat([part.to(parts[0].device) for part in parts])
         order = sorted(range(len(places)), key=places.__getitem__)
         return joined[torch.tensor(order, device=joined.device)]
+
+    @torch.no_grad()
+    def drain(self) -> tuple[Tensor, ...]:
+        """Read all steps kept, every row, and forget them and the cache; also after the block.
+
+        Returns:
+            of each step, float32 ``[batch, layers, heads, segments]``.
+        """
+        self._settle()
+        steps, self._steps = self._steps, []
+        return tuple(step.masses for step in steps if isinstance(step, StepAttention))
 
     def _together(self, wanted: dict[int, list[int]]) -> Iterator[list[int]]:
         """Rows whose steps are read in one go."""
@@ -134,7 +159,7 @@ class DeferredTap(AttentionTap):
             return
         keys = self._keys()[0]
         most = max(map(len, wanted.values()))
-        each = 4 * self._heads * most * keys.shape[2]
+        each = 4 * self.heads * most * keys.shape[2]
         size = max(1, _BYTES.get(keys.device.type, _BYTES["cpu"]) // each)
         rows = sorted(wanted)
         for start in range(0, len(rows), size):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,16 @@ from torch import Tensor, nn
 from ...detectors.evidence import Evidence
 from ..errors import WatchError
 from .lens import Lens, LensStep
-from .tap import AttentionTap, StepAttention
+from .step import StepAttention
+from .tap import AttentionTap
+
+
+class Masses(Protocol):
+    """Attention masses of several rows."""
+
+    def __getitem__(self, row: int, /) -> npt.NDArray[np.float32]:
+        """Float32 ``[layers, heads, segments]``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +37,7 @@ class Measurement:
 
     Attributes:
         layers: the decoder layers watched, ascending.
-        masses: float32 ``[rows, layers, heads, segments]``.
+        masses: float32 ``[rows, layers, heads, segments]``, or what gives a row of them.
         statistics: float32 ``[rows, 4]``, in nats: log-probability of the token that was picked,
             entropy, and the two highest log-probabilities.
         lens: float32 ``[rows, 1 + layers]``; internal confidence of the token that was picked (NaN
@@ -36,7 +46,7 @@ class Measurement:
     """
 
     layers: tuple[int, ...]
-    masses: npt.NDArray[np.float32]
+    masses: Masses
     statistics: npt.NDArray[np.float32]
     lens: npt.NDArray[np.float32] | None = None
 
@@ -80,10 +90,9 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PendingStep:
+class UnreadStep(ABC):
     """A step whose token is not picked yet; every tensor still on the device."""
 
-    attention: StepAttention
     distribution: Distribution
     lens: LensStep | None
 
@@ -92,9 +101,39 @@ class PendingStep:
         best = self.distribution.top[:, 0].tolist()
         return [row for row, value in enumerate(best) if not math.isfinite(value)]
 
+    @abstractmethod
+    def collect(self, tokens: Tensor) -> Measurement:
+        """Bring the step to the host, once its tokens are known: its only transfer.
 
-class StepMeter:
-    """Reads a model's raw logits and its attention, step by step.
+        Args:
+            tokens: int64 ``[rows]``, the picked tokens, on the host.
+        """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PendingStep(UnreadStep):
+    """The same, with its attention."""
+
+    attention: StepAttention
+
+    def collect(self, tokens: Tensor) -> Measurement:
+        """Bring the step to the host, attention and all."""
+        masses, device = self.attention.masses, self.distribution.top.device
+        parts = [masses.flatten(1).to(device), *self.distribution.statistics(tokens)]
+        if self.lens is not None:
+            parts.append(self.lens.of(tokens).to(device))
+        host = torch.cat(parts, dim=1).cpu().numpy()
+        end = masses[0].numel()
+        return Measurement(
+            layers=self.attention.layers,
+            masses=host[:, :end].reshape(masses.shape),
+            statistics=host[:, end : end + 4],
+            lens=None if self.lens is None else host[:, end + 4 :],
+        )
+
+
+class Meter:
+    """Reads a model's raw logits, step by step, and knows the tap beside them.
 
     The raw logits come from a forward hook, because a logits processor only sees them after
     ``generate``'s own processors (a repetition penalty, say) have changed them. The hook returns
@@ -116,7 +155,7 @@ class StepMeter:
         self._listening = True
         self._hook: torch.utils.hooks.RemovableHandle | None = None
 
-    def __enter__(self) -> StepMeter:
+    def __enter__(self) -> Self:
         self._thread = threading.get_ident()
         self._hook = self._model.register_forward_hook(self._after_pass)
         self._tap.on_logits = self._learn  # of passes that run compiled
@@ -159,16 +198,6 @@ class StepMeter:
             finally:
                 self._listening = before
 
-    def measure(self) -> PendingStep:
-        """What the latest forward pass shows, queued on the device; nothing waits for it.
-
-        Raises:
-            WatchError: not exactly one forward pass with logits happened since the last call.
-        """
-        distribution = self.distribution()
-        lens = None if self._lens is None else self._lens.take()
-        return PendingStep(self._tap.take(), distribution, lens)
-
     def distribution(self) -> Distribution:
         """What the logits of the latest forward pass say; the tap is not asked.
 
@@ -193,23 +222,16 @@ class StepMeter:
             top=log_probs.topk(2, dim=-1).values,
         )
 
-    @staticmethod
-    def collect(step: PendingStep, tokens: Tensor) -> Measurement:
-        """Bring a step to the host, once its tokens are known: the only transfer of the step.
 
-        Args:
-            step: from :meth:`measure`.
-            tokens: int64 ``[rows]``, the picked tokens, on the host.
+class StepMeter(Meter):
+    """Reads a model's raw logits and its attention, step by step."""
+
+    def measure(self) -> PendingStep:
+        """What the latest forward pass shows, queued on the device; nothing waits for it.
+
+        Raises:
+            WatchError: not exactly one forward pass with logits happened since the last call.
         """
-        masses, device = step.attention.masses, step.distribution.top.device
-        parts = [masses.flatten(1).to(device), *step.distribution.statistics(tokens)]
-        if step.lens is not None:
-            parts.append(step.lens.of(tokens).to(device))
-        host = torch.cat(parts, dim=1).cpu().numpy()
-        end = masses[0].numel()
-        return Measurement(
-            layers=step.attention.layers,
-            masses=host[:, :end].reshape(masses.shape),
-            statistics=host[:, end : end + 4],
-            lens=None if step.lens is None else host[:, end + 4 :],
-        )
+        distribution = self.distribution()
+        lens = None if self._lens is None else self._lens.take()
+        return PendingStep(distribution, lens, self._tap.take())

@@ -260,7 +260,7 @@ class Redecoding:
         if not fresh:
             return any(row.alert is not None for row in self._rows)
         ids = step.tokens.cpu()
-        measured = self._meter.collect(pending, ids)
+        measured = pending.collect(ids)
         if self._pages.first_token is None:
             self._pages.first_token = time.perf_counter() - self._pages.began
         tokens, ended = ids.tolist(), step.ended.tolist()
@@ -281,7 +281,7 @@ class Redecoding:
     def _read_span(self, pending: PendingStep, step: Step) -> bool:
         """Read the tokens of a span that one pass predicted, up to one that needs attention."""
         (row,), span = self._rows, self._span
-        measured = self._meter.collect(pending, torch.tensor(span))
+        measured = pending.collect(torch.tensor(span))
         self._fresh_meter()
         for place, token in enumerate(span):
             index = len(row.page.draft.tokens)

@@ -73,7 +73,7 @@ class Steering:
         """
         if self._blind is not None:
             scores = self._contrasted(self._blind, ids, scores, step, meter)
-        return scores if self._sampled else self._going_on(ids.shape[1], scores, step, meter)
+        return scores if self._sampled else self._going_on(ids.shape[1], scores, step)
 
     def _contrasted(
         self, blind: BlindBranch, ids: Tensor, scores: Tensor, step: PendingStep, meter: StepMeter
@@ -98,7 +98,7 @@ class Steering:
         )
         return changed
 
-    def _going_on(self, place: int, scores: Tensor, step: PendingStep, meter: StepMeter) -> Tensor:
+    def _going_on(self, place: int, scores: Tensor, step: PendingStep) -> Tensor:
         """The scores without the end tokens in the rows that are asked for more.
 
         What will be picked is known: to pause, take it back and compute its pass again is saved.
@@ -112,7 +112,7 @@ class Steering:
                 continue
             without = scores.clone()
             without[at, sorted(options.eos)] = -torch.inf
-            measured = meter.collect(step, torch.full((len(scores),), token))
+            measured = step.collect(torch.full((len(scores),), token))
             if without[at].max() == -torch.inf or not measured.finite(at):
                 continue
             if self._rows[at].ends(token, measured.evidence(at)):

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 
 from ..attention.lens import Lens
-from ..attention.measurement import PendingStep
+from ..attention.measurement import PendingStep, UnreadStep
 from ..attention.tap import AttentionTap
 from ..decoding.beams import BeamLedger
 from ..decoding.options import DecodingOptions
@@ -157,7 +157,9 @@ class BeamWatch(Watch):
         self._check_shape(input_ids, rows)
         if not self._steps:
             self._copies(input_ids)
-        self._ledger.measured(self._meter.measure())
+        step = self._meter.measure()
+        assert isinstance(step, PendingStep)
+        self._ledger.measured(step)
         self._steps += 1
 
     def on_candidates(self, input_ids: Tensor) -> None:
@@ -176,7 +178,7 @@ class BeamWatch(Watch):
             "generate(**watch.plug_into(arguments))."
         )
 
-    def _explain(self, error: RuntimeError, pending: Sequence[PendingStep]) -> None:
+    def _explain(self, error: RuntimeError, pending: Sequence[UnreadStep]) -> None:
         step = self._ledger.open
         try:
             broken = [] if step is None else step.unusable()

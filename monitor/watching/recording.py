@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..attention.deferred import DeferredTap
-from ..attention.measurement import Distribution, Measurement, StepMeter
+from ..attention.measurement import Distribution, Measurement, Meter
 from ..decoding.inputs import prompt_length, read_prompts
 from ..decoding.options import DecodingOptions
 from ..errors import NonFiniteError, OptionError, WatchError
@@ -90,7 +90,7 @@ class Recorder:
             prompts.image.to(model.device),
             prompt_mask=prompts.real.to(model.device),
         )
-        self._meter = StepMeter(model, self._tap)
+        self._meter = Meter(model, self._tap)
         self._on_nonfinite = on_nonfinite
         self._shape = prompts.ids.shape[0] * self.options.copies, prompts.ids.shape[1]
         self._pending: Distribution | None = None

@@ -16,8 +16,10 @@ from transformers import PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 
 from ..attention.blocks import BlockMeter
+from ..attention.deferred import DeferredTap
+from ..attention.late import LateMeter
 from ..attention.lens import Lens
-from ..attention.measurement import PendingStep, StepMeter
+from ..attention.measurement import PendingStep, StepMeter, UnreadStep
 from ..attention.tap import AttentionTap
 from ..decoding.options import DecodingOptions
 from ..errors import CancelledError, NonFiniteError, OptionError, WatchError
@@ -46,7 +48,8 @@ class Watch:
 
     Args:
         model: the model that ``generate`` is called on.
-        tap: not open yet.
+        tap: not open yet; a :class:`.DeferredTap` where tokens need not be known one by one, which
+            neither assisted decoding nor beam search can do with.
         prompt: int64 ``[batch, length]``, the ``input_ids`` that ``generate`` will get.
         length: positions of the sequence that is decoded on: those of ``prompt``, unless part of
             it is in a cache or comes as embeddings.
@@ -91,7 +94,11 @@ class Watch:
                 )
             known = prompt.shape[1] if length is None else length
             self._blocks = BlockMeter(model, tap, length=known)
-        self._meter = self._blocks or StepMeter(model, tap, lens)
+        self._meter: StepMeter | LateMeter
+        if isinstance(tap, DeferredTap):
+            self._meter = LateMeter(model, tap, lens)
+        else:
+            self._meter = self._blocks or StepMeter(model, tap, lens)
         self._prompt = prompt
         self._scribe = Scribe(
             options=options,
@@ -101,7 +108,7 @@ class Watch:
             on_event=on_event,
         )
         self._explains = on_nonfinite == "raise"
-        self._pending: deque[PendingStep] = deque()
+        self._pending: deque[UnreadStep] = deque()
         self._steps = 0
         self._thread: int | None = None
         self._cancelled = threading.Event()
@@ -232,8 +239,9 @@ class Watch:
             )
         step = self._pending.popleft()
         if self._blocks is None or not block:
-            self._scribe.put(ids.tolist(), self._meter.collect(step, ids))
+            self._scribe.put(ids.tolist(), step.collect(ids))
             return
+        assert isinstance(step, PendingStep)
         for token, measured in zip(ids[0].tolist(), self._blocks.accept(step, ids[0]), strict=True):
             self._scribe.put([token], measured)
 
@@ -284,7 +292,7 @@ class Watch:
         if self._cancelled.is_set():
             raise CancelledError("Generation was cancelled by its consumer.")
 
-    def _explain(self, error: RuntimeError, pending: Sequence[PendingStep]) -> None:
+    def _explain(self, error: RuntimeError, pending: Sequence[UnreadStep]) -> None:
         """Raise the clearer error if a step that never got its tokens had unusable logits."""
         for step in pending:
             try:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -46,6 +48,44 @@ def decode(
     return spent[0] / tokens, spent[1] / tokens
 
 
+def read(model: Any, inputs: dict[str, Tensor]) -> Any:
+    """The prompt, read into a cache; its last position is left to the first decoding step."""
+    cache = DynamicCache(config=model.config.get_text_config())
+    with torch.inference_mode():
+        model(**inputs, past_key_values=cache, logits_to_keep=1)
+    cache.crop(-1)
+    return cache
+
+
+def race(
+    model: Any,
+    inputs: dict[str, Tensor],
+    cache: Any,
+    watches: Mapping[str, Watch],
+    *,
+    tokens: int,
+    rounds: int,
+) -> dict[str, list[tuple[float, float]]]:
+    """Seconds per token, by the clock and of this thread's own work, of every round.
+
+    Besides those of ``watches`` there are two arms that decode plainly: ``plain`` and ``again``.
+    """
+
+    def run(watch: Watch, length: int) -> tuple[float, float]:
+        with watch(model, inputs) as options:
+            return decode(model, inputs, cache, length, **options)
+
+    arms = {"plain": _plainly, **watches, "again": _plainly}
+    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in arms}
+    with torch.inference_mode():
+        for watch in arms.values():
+            run(watch, min(tokens, 4))
+        for _ in range(rounds):
+            for name in random.sample(list(arms), len(arms)):
+                spent[name].append(run(arms[name], tokens))
+    return spent
+
+
 def compare(
     model: Any,
     inputs: dict[str, Tensor],
@@ -59,35 +99,30 @@ def compare(
     ``cpu_ratio`` is the ratio of this thread's own work; with one thread and no GPU it is what the
     ratio would be on an idle machine.
     """
-    cache = DynamicCache(config=model.config.get_text_config())
-    with torch.inference_mode():
-        model(**inputs, past_key_values=cache, logits_to_keep=1)
-        # The last prompt position is left to the first decoding step, as generate expects.
-        cache.crop(-1)
-
-        def plain() -> tuple[float, float]:
-            return decode(model, inputs, cache, tokens)
-
-        def watched() -> tuple[float, float]:
-            with watch(model, inputs) as options:
-                return decode(model, inputs, cache, tokens, **options)
-
-        arms = {"plain": plain, "watched": watched, "again": plain}
-        for arm in arms.values():
-            arm()
-        spent: dict[str, list[tuple[float, float]]] = {name: [] for name in arms}
-        for _ in range(rounds):
-            for name in random.sample(list(arms), len(arms)):
-                spent[name].append(arms[name]())
-    pairs = list(zip(spent["plain"], spent["watched"], spent["again"], strict=True))
+    cache = read(model, inputs)
+    spent = race(model, inputs, cache, {"watched": watch}, tokens=tokens, rounds=rounds)
     return {
-        "ratio": summary(watched[0] / plain[0] for plain, watched, _ in pairs),
-        "noise": summary(again[0] / plain[0] for plain, _, again in pairs),
-        "cpu_ratio": summary(watched[1] / plain[1] for plain, watched, _ in pairs),
-        "cpu_noise": summary(again[1] / plain[1] for plain, _, again in pairs),
-        "plain_ms_per_token": summary(1000 * plain[0] for plain, _, _ in pairs),
-        "watched_ms_per_token": summary(1000 * watched[0] for _, watched, _ in pairs),
+        "ratio": ratio(spent, "watched", 0),
+        "noise": ratio(spent, "again", 0),
+        "cpu_ratio": ratio(spent, "watched", 1),
+        "cpu_noise": ratio(spent, "again", 1),
+        "plain_ms_per_token": summary(1000 * plain[0] for plain in spent["plain"]),
+        "watched_ms_per_token": summary(1000 * watched[0] for watched in spent["watched"]),
     }
+
+
+def ratio(spent: Mapping[str, list[tuple[float, float]]], arm: str, clock: int) -> dict[str, float]:
+    """How much longer than plain decoding an arm of a race took, round by round.
+
+    ``clock`` is 0 for the clock on the wall and 1 for the thread's own work.
+    """
+    rounds = zip(spent[arm], spent["plain"], strict=True)
+    return summary(one[clock] / plain[clock] for one, plain in rounds)
+
+
+@contextmanager
+def _plainly(model: Any, inputs: dict[str, Tensor]) -> Iterator[dict[str, Any]]:
+    yield {}
 
 
 def _wait(device: torch.device) -> None:

@@ -1,12 +1,14 @@
-"""How the cost of watching grows with layers, image tokens, batch and length; and with maps.
+"""How the cost of watching grows: with layers, image tokens, batch and length.
 
-    python -m tests.benchmarks.bench_growth --shape 0.1b             (some ten minutes)
-    python -m tests.benchmarks.bench_growth --shape 0.7b --rounds 3  (some two hours)
-    python -m tests.benchmarks.bench_growth --figure                 (draws what was measured)
+    python -m tests.benchmarks.bench_growth --shape 0.1b                     (some ten minutes)
+    python -m tests.benchmarks.bench_growth --shape 0.7b --rounds 3          (some forty minutes)
+    python -m tests.benchmarks.bench_growth --shape 1.5b --rounds 3 --grid
+    python -m tests.benchmarks.bench_growth --figure                  (draws what was measured)
 
-One thing grows at a time, the others stay at their first value. Beside the tap, on every point, is
-the way without one: eager attention with ``output_attentions``. What counts is this thread's own
-work, watched against plain, in turn within each round; on a GPU, the time by the clock.
+Plain decoding, the whole monitor and the way without one (eager attention that returns its maps,
+``output_attentions``) take turns within each round. Prompts are read once and copied for the rows
+of a batch. What counts is this thread's own work; on a GPU, the time by the clock. A point whose
+cache does not fit into free memory is left out and named; ``--missing`` measures those alone.
 """
 
 from __future__ import annotations
@@ -14,19 +16,26 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from rich.progress import track
+from sightline.detectors.svar import LayerRange
+from sightline.monitor.session import Monitor
 from torch import Tensor
 
-from .bench_decode import compare
-from .workbench import RESULTS, SHAPES, Shape, build, environment, prompt, record, tap_only
+from .bench_decode import race, ratio, read
+from .bench_pair import word_tokenizer
+from .workbench import RESULTS, SHAPES, Shape, build, environment, prompt, record, summary
 
 FIGURE = Path(__file__).parents[2] / "docs" / "pictures" / "growth.png"
+AXES = ("layers", "image_tokens", "batch", "length")
+_TEXT = 40  # text tokens of a prompt
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,18 +48,28 @@ class Point:
     length: int  # text tokens before the first measured one
 
 
-def points(depth: int, *, largest: bool) -> Iterator[tuple[str, Point]]:
-    """Every axis by name, with its points; ``largest`` adds those that need much memory."""
-    first = Point(layers=depth, image_tokens=64, batch=1, length=40)
-    axes: Mapping[str, Sequence[int]] = {
-        "layers": sorted({1, depth // 4, depth // 2, depth} - {0}),
-        "image_tokens": (64, 576, 2880) if largest else (64, 576),
-        "batch": (1, 4, 16) if largest else (1, 4),
-        "length": (40, 256, 1024) if largest else (40, 256),
-    }
-    for axis, values in axes.items():
-        for value in values:
-            yield axis, dataclasses.replace(first, **{axis: value})
+def points(depth: int, *, grid: bool) -> Iterator[Point]:
+    """Every batch with every number of image tokens; but for ``grid``, layers and length too."""
+    first = Point(len(LayerRange.scaled(depth).layers), image_tokens=576, batch=1, length=_TEXT)
+    yield from (
+        dataclasses.replace(first, batch=batch, image_tokens=image_tokens)
+        for image_tokens in (576, 2880)
+        for batch in (1, 4, 16)
+    )
+    if grid:
+        return
+    yield from (dataclasses.replace(first, layers=layers) for layers in (1, depth // 4, depth))
+    yield from (dataclasses.replace(first, length=length) for length in (256, 1024))
+
+
+def fits(shape: Shape, point: Point, device: torch.device) -> bool:
+    """Whether keys and values, grown by one step, leave half of the free memory alone."""
+    if device.type == "cuda":
+        width, free = 2, torch.cuda.mem_get_info(device)[0]
+    else:
+        width, free = 4, os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    positions = point.batch * (point.image_tokens + point.length)
+    return 2 * shape.layers * shape.hidden * width * positions * 1.3 < 0.8 * free
 
 
 @contextmanager
@@ -64,34 +83,65 @@ def maps(model: Any, inputs: dict[str, Tensor]) -> Iterator[dict[str, Any]]:
         model.set_attn_implementation({"text_config": before})
 
 
-def measure(
-    shape: Shape, point: Point, device: torch.device, *, tokens: int, rounds: int
-) -> dict[str, Any]:
-    """Ratios of the tap and of the maps at one point."""
-    grid = 8 if point.image_tokens == 64 else 24
-    placed = dataclasses.replace(shape, grid=grid)
-    model = build(placed, device, torch.bfloat16 if device.type == "cuda" else torch.float32)
-    images = point.image_tokens // placed.image_tokens
-    inputs = prompt(model, placed, images=images, batch=point.batch)
-    more = point.length - 40
-    if more:
-        text = torch.randint(5, placed.vocabulary - 5, (point.batch, more), device=device)
-        inputs["input_ids"] = torch.cat([inputs["input_ids"], text], dim=1)
-        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-    watched = tap_only(f"0-{point.layers - 1}")
-    tap = compare(model, inputs, watched, tokens=tokens, rounds=rounds)
-    dense = compare(model, inputs, maps, tokens=tokens, rounds=rounds)
-    kind = "" if device.type == "cuda" else "cpu_"
-    return {
-        "tap": tap[f"{kind}ratio"],
-        "maps": dense[f"{kind}ratio"],
-        "noise": tap[f"{kind}noise"],
-        "plain_ms_per_token": tap["plain_ms_per_token"],
-    }
+class Workbench:
+    """One model, whose points are measured one after the other."""
+
+    def __init__(self, shape: Shape, device: torch.device) -> None:
+        self._shape = shape
+        self._device = device
+        dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+        self._model = build(shape, device, dtype)
+        # Left alone, a random model repeats itself, and its caption would be one word.
+        self._model.generation_config.update(repetition_penalty=10.0)
+        self._processor: Any = SimpleNamespace(tokenizer=word_tokenizer(shape.vocabulary))
+
+    def measure(self, point: Point, *, tokens: int, rounds: int) -> dict[str, Any]:
+        """Ratios of the monitor and of the maps at one point."""
+        inputs = self._prompt(point)
+        cache = read(self._model, inputs)
+        if point.batch > 1:
+            cache.batch_repeat_interleave(point.batch)
+            inputs = {
+                name: value.repeat_interleave(point.batch, dim=0) for name, value in inputs.items()
+            }
+        depth = self._shape.layers
+        first = (depth - point.layers) // 2
+        usual = point.layers == len(LayerRange.scaled(depth).layers)
+        monitor = Monitor(
+            self._model,
+            self._processor,
+            layers=None if usual else LayerRange(first, first + point.layers - 1, "user"),
+        )
+
+        @contextmanager
+        def watched(model: Any, inputs: dict[str, Tensor]) -> Iterator[dict[str, Any]]:
+            with monitor.watch(inputs) as watch:
+                yield {"logits_processor": [watch.logits_processor], "streamer": watch.streamer}
+
+        arms = {"watched": watched, "maps": maps}
+        spent = race(self._model, inputs, cache, arms, tokens=tokens, rounds=rounds)
+        clock = 0 if self._device.type == "cuda" else 1
+        return {
+            "watched": ratio(spent, "watched", clock),
+            "maps": ratio(spent, "maps", clock),
+            "noise": ratio(spent, "again", clock),
+            "watched_by_the_clock": ratio(spent, "watched", 0),
+            "plain_ms_per_token": summary(1000 * plain[clock] for plain in spent["plain"]),
+        }
+
+    def _prompt(self, point: Point) -> dict[str, Tensor]:
+        shape = self._shape
+        images = point.image_tokens // shape.image_tokens
+        inputs = prompt(self._model, shape, images=images, batch=1)
+        if more := point.length - _TEXT:
+            text = torch.randint(5, shape.vocabulary - 5, (1, more), device=self._device)
+            inputs["input_ids"] = torch.cat([inputs["input_ids"], text], dim=1)
+            inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+        return inputs
 
 
 def draw(path: Path) -> None:
-    """One row of axes per result: cost above plain decoding, in percent, of tap and maps."""
+    """One row of axes per result: cost above plain decoding, in percent, of monitor and maps."""
     from matplotlib import ticker
     from matplotlib.figure import Figure
 
@@ -100,14 +150,18 @@ def draw(path: Path) -> None:
     ]
     if not results:
         raise SystemExit("There must be a result to draw: run without --figure first.")
-    axes = ("layers", "image_tokens", "batch", "length")
     figure = Figure(figsize=(11, 2.6 * len(results)), layout="constrained")
-    grid = figure.subplots(len(results), len(axes), squeeze=False, sharey="row")
+    grid = figure.subplots(len(results), len(AXES), squeeze=False, sharey=True)
     for row, result in zip(grid, results, strict=True):
-        for axis, name in zip(row, axes, strict=True):
-            some = [point for point in result["points"] if point["axis"] == name]
+        first = result["points"][0]
+        for axis, name in zip(row, AXES, strict=True):
+            others = [other for other in AXES if other != name]
+            some = sorted(
+                (p for p in result["points"] if all(p[other] == first[other] for other in others)),
+                key=lambda p: p[name],
+            )
             places = [point[name] for point in some]
-            for arm, label in (("tap", "watched"), ("maps", "output_attentions")):
+            for arm, label in (("watched", "watched"), ("maps", "output_attentions")):
                 ratios = [point[arm] for point in some]
                 middle = [100 * (ratio["median"] - 1) for ratio in ratios]
                 low = [100 * (ratio["q1"] - 1) for ratio in ratios]
@@ -118,8 +172,8 @@ def draw(path: Path) -> None:
             axis.xaxis.set_major_locator(ticker.FixedLocator(places))
             axis.xaxis.set_major_formatter(ticker.ScalarFormatter())
             axis.xaxis.set_minor_locator(ticker.NullLocator())
-            axis.set_yscale("symlog", linthresh=5)
             axis.axhline(0, color="0.7", linewidth=0.8, zorder=0)
+            axis.spines[["top", "right"]].set_visible(False)
             axis.set_xlabel(
                 {"layers": "layers watched", "length": "text tokens"}.get(
                     name, name.replace("_", " ")
@@ -135,9 +189,10 @@ def main() -> None:
     """Measure one shape into ``results/growth-....json``, and draw all that were measured."""
     parser = argparse.ArgumentParser(description="growth of the cost of watching")
     parser.add_argument("--shape", choices=SHAPES, default="0.1b")
-    parser.add_argument("--tokens", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--small", action="store_true", help="leave the largest points out")
+    parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--grid", action="store_true", help="batches and image tokens alone")
+    parser.add_argument("--missing", action="store_true", help="only what was left out before")
     parser.add_argument("--figure", action="store_true", help="draw, and measure nothing")
     parser.add_argument("--picture", type=Path, default=FIGURE, help="where the figure goes")
     options = parser.parse_args()
@@ -146,18 +201,24 @@ def main() -> None:
         if device.type == "cpu":
             torch.set_num_threads(1)
         shape = SHAPES[options.shape]
-        every = list(points(shape.layers, largest=not options.small))
-        found: list[dict[str, Any]] = []
-        done: dict[Point, dict[str, Any]] = {}
-        for axis, point in track(every, description=f"growth, {shape.name}"):
-            if point not in done:
-                done[point] = measure(
-                    shape, point, device, tokens=options.tokens, rounds=options.rounds
-                )
-            found.append({"axis": axis} | dataclasses.asdict(point) | done[point])
+        name = f"growth-{shape.name}-{device.type}"
         known = {"shape": shape.name, "tokens": options.tokens, "rounds": options.rounds}
-        result = known | environment(device) | {"points": found}
-        print(record(f"growth-{shape.name}-{device.type}", result))
+        found: list[dict[str, Any]] = []
+        left: list[dict[str, Any]] = []
+        todo = list(points(shape.layers, grid=options.grid))
+        if options.missing:
+            before = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+            found = before["points"]
+            todo = [Point(**point) for point in before["left_out"]]
+        bench = Workbench(shape, device)
+        for point in track(todo, description=f"growth, {shape.name}"):
+            what = dataclasses.asdict(point)
+            if fits(shape, point, device):
+                spent = bench.measure(point, tokens=options.tokens, rounds=options.rounds)
+                found.append(what | spent)
+            else:
+                left.append(what)
+            record(name, known | environment(device) | {"points": found, "left_out": left})
     draw(options.picture)
     print(options.picture)
 

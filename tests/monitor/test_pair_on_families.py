@@ -45,8 +45,10 @@ def test_tokens_and_scores_are_those_of_plain_generate(
     torch.manual_seed(1)
     watched = monitor.generate(**inputs, **shared, on_event=keep)
     torch.manual_seed(1)
+    quietly = monitor.generate(**inputs, **shared)
+    torch.manual_seed(1)
     after = model.generate(**inputs, **shared)
-    for other in (watched.output, after):
+    for other in (watched.output, quietly.output, after):
         assert torch.equal(plain.sequences, other.sequences)
         assert all(map(torch.equal, plain.scores, other.scores))
     new = plain.sequences[:, inputs["input_ids"].shape[1] :]
@@ -61,3 +63,8 @@ def test_tokens_and_scores_are_those_of_plain_generate(
         assert token.evidence.layers == monitor.layers.layers
         np.testing.assert_allclose(token.evidence.masses.sum(-1), 1, atol=1e-5)
         assert (token.evidence.var > 0).all()
+    for heard, quiet in zip(watched.reports, quietly.reports, strict=True):
+        assert [token.id for token in heard.tokens] == [token.id for token in quiet.tokens]
+        assert [token.svar for token in quiet.tokens] == pytest.approx(
+            [token.svar for token in heard.tokens], abs=1e-5
+        )

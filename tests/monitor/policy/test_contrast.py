@@ -55,7 +55,9 @@ def test_the_evidence_is_that_of_the_model_alone(lens: bool) -> None:
     assert report.actions[0].outcome == "replaced"
     prompt = inputs(REPLACED)["input_ids"].shape[1]
     forced = Says([token.id for token in report.tokens], prompt)
-    (clean,) = captions(None, REPLACED, lens=lens, logits_processor=[forced]).reports
+    (clean,) = captions(
+        None, REPLACED, lens=lens, logits_processor=[forced], on_event=lambda event: None
+    ).reports
     assert report.text == clean.text
     assert report.tokens == clean.tokens
     for ours, theirs in zip(report.mentions, clean.mentions, strict=True):

@@ -518,13 +518,13 @@ def test_one_transfer_a_step(
     from sightline.monitor.attention import measurement
 
     calls: list[int] = []
-    collect = measurement.StepMeter.collect
+    collect = measurement.PendingStep.collect
 
     def counted(step: measurement.PendingStep, tokens: Tensor) -> measurement.Measurement:
         calls.append(1)
         return collect(step, tokens)
 
-    monkeypatch.setattr(measurement.StepMeter, "collect", staticmethod(counted))
+    monkeypatch.setattr(measurement.PendingStep, "collect", counted)
     inputs = monitor.prepare(pictures)
     tokens: list[Token] = []
     monitor.generate(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from sightline.monitor.errors import WatchError
-from sightline.monitor.events import End, Mention, Token, Verdict, Word
+from sightline.monitor.events import End, Event, Mention, Token, Verdict, Word
 from sightline.monitor.report import fold
 from sightline.monitor.session import Monitor
 from transformers import (
@@ -25,6 +25,10 @@ DOG = " The image shows a dog on a bench near two traffic lights."
 CAT = " In the scene a cat sleeps beside the laptop."
 
 
+def _hear(event: Event) -> None:
+    """Somebody listens, so every step is read by itself, to the last bit as in a stream."""
+
+
 def test_the_stream_tells_everything_in_order(
     monitor: Monitor, pictures: list[Image.Image], script: Scripted
 ) -> None:
@@ -34,7 +38,7 @@ def test_the_stream_tells_everything_in_order(
         events = list(stream)
     assert {type(event) for event in events} == {Token, Word, Mention, Verdict, End}
     reports = monitor.generate(
-        **inputs, max_new_tokens=60, logits_processor=[script(DOG, CAT)]
+        **inputs, max_new_tokens=60, logits_processor=[script(DOG, CAT)], on_event=_hear
     ).reports
     for row, report in enumerate(reports):
         mine = [event for event in events if event.row == row]
@@ -130,7 +134,10 @@ def test_threads_share_a_model_without_mixing(
     texts = [DOG, CAT, " A woman rides a bicycle past the bus stop."]
     alone = [
         monitor.generate(
-            **monitor.prepare([picture]), max_new_tokens=50, logits_processor=[script(text)]
+            **monitor.prepare([picture]),
+            max_new_tokens=50,
+            logits_processor=[script(text)],
+            on_event=_hear,
         ).reports[0]
         for picture, text in zip(pictures, texts, strict=True)
     ]
