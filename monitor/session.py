@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -435,4 +435,7 @@ class Monitor:
         return watch.finish(model.generate(**given))
 
     def _ruling(self, policy: Policy | str | None) -> Ruling:
-        return Ruling.of(policy, self._judge, name=self.name)
+        ruling = Ruling.of(policy, self._judge, name=self.name)
+        if ruling.policy is None:
+            return ruling
+        return replace(ruling, policy=self._calls.means.placed(ruling.policy))

@@ -32,7 +32,9 @@ class Intervention:
     Attributes:
         alpha: strength of head-guided attention (Eq. 4 of the paper), 0 for none. What was written
             under it is judged on passes without it.
-        layers: the decoder layers Eq. 4 acts on, first and last, counted from 0; ``None`` for all.
+        layers: the decoder layers Eq. 4 acts on, first and last, counted from 0; ``"published"``
+            for those that the paper gives for the model (``sightline presets`` lists them);
+            ``None`` for all.
         contrast: how much is said for a token that the image makes likelier than the text alone
             does (see :mod:`.blind`), 0 for none. The passes themselves are as ever, so that what
             was written under it alone needs no second reading. One more pass a token.
@@ -43,7 +45,7 @@ class Intervention:
     """
 
     alpha: float = 0.0
-    layers: tuple[int, int] | None = None
+    layers: tuple[int, int] | Literal["published"] | None = None
     contrast: float = 0.0
     avoid: bool = False
 
@@ -56,14 +58,21 @@ class Intervention:
             raise ValueError(
                 "An intervention must change something: give alpha, contrast, or avoid=True."
             )
-        if self.layers is not None and not 0 <= self.layers[0] <= self.layers[1]:
+        if isinstance(self.layers, str):
+            fits = self.layers == "published"
+        else:
+            fits = self.layers is None or 0 <= self.layers[0] <= self.layers[1]
+        if not fits:
             raise ValueError(
-                f"layers must be a first and a last one, counted from 0, was: {self.layers}."
+                f"layers must be a first and a last one, counted from 0, or 'published', was: "
+                f"{self.layers!r}."
             )
 
     def __str__(self) -> str:
         parts = [f"attention x{self.alpha:g}"] if self.alpha else []
-        if self.layers is not None and self.alpha:
+        if self.layers == "published" and self.alpha:
+            parts[0] += " in the published layers"
+        elif self.layers is not None and self.alpha:
             parts[0] += f" in layers {self.layers[0]}-{self.layers[1]}"
         if self.contrast:
             parts.append(f"contrast x{self.contrast:g}")
@@ -153,10 +162,10 @@ class Policy:
     def to_json(self) -> dict[str, JsonValue]:
         """All parameters, as JSON values."""
         values: dict[str, Any] = asdict(self)
-        values["tries"] = [
-            {**one, "layers": None if one["layers"] is None else list(one["layers"])}
-            for one in values["tries"]
-        ]
+        for one in values["tries"]:
+            if isinstance(one["layers"], tuple):
+                one["layers"] = list(one["layers"])
+        values["tries"] = list(values["tries"])
         return values
 
     @classmethod
@@ -198,7 +207,7 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
 
 def _intervention(values: Mapping[str, Any]) -> Intervention:
     given = dict(values)
-    if given.get("layers") is not None:
+    if isinstance(given.get("layers"), (list, tuple)):
         first, last = given["layers"]
         given["layers"] = (first, last)
     return Intervention(**given)

@@ -25,9 +25,10 @@ def test_a_policy_survives_json(policy: Policy) -> None:
     assert Policy.from_json(json.loads(json.dumps(policy.to_json()))) == policy
 
 
-def test_layers_survive_json() -> None:
-    """A layer range comes back as the pair it was."""
-    look = Intervention(alpha=1.5, layers=(2, 5), contrast=0.5)
+@pytest.mark.parametrize("layers", [(2, 5), "published"])
+def test_layers_survive_json(layers: Any) -> None:
+    """A layer range comes back as the pair it was, and a word as a word."""
+    look = Intervention(alpha=1.5, layers=layers, contrast=0.5)
     policy = Policy(tries=(look, AVOID))
     assert Policy.from_json(json.loads(json.dumps(policy.to_json()))) == policy
 
@@ -61,6 +62,7 @@ def test_a_policy_that_makes_no_sense_is_refused(values: dict[str, Any], says: s
         ({"alpha": float("inf")}, "finite"),
         ({"contrast": -0.5}, "contrast must be finite and at least 0, was: -0.5"),
         ({"alpha": 1.0, "layers": (4, 2)}, "a first and a last one"),
+        ({"alpha": 1.0, "layers": "all"}, "or 'published', was: 'all'"),
     ],
 )
 def test_an_intervention_that_makes_no_sense_is_refused(values: dict[str, Any], says: str) -> None:
@@ -84,6 +86,8 @@ def test_interventions_read_as_text() -> None:
     assert str(Intervention(alpha=0.5, layers=(5, 18), avoid=True)) == (
         "attention x0.5 in layers 5-18 + avoid"
     )
+    published = Intervention(alpha=0.5, layers="published")
+    assert str(published) == "attention x0.5 in the published layers"
     assert str(Intervention(contrast=1.0)) == "contrast x1"
     both = Intervention(alpha=2.0, contrast=0.5, avoid=True)
     assert str(both) == "attention x2 + contrast x0.5 + avoid"
