@@ -10,7 +10,7 @@ from rich.console import Console
 from transformers import BatchFeature
 
 from ..attention.lens import has_lens
-from ..errors import ImageError
+from ..errors import ImageError, SightlineError
 from ..inspection import inspect
 from ..jobs.lengths import PromptLengths
 from ..jobs.retries import Portions, Retries
@@ -53,6 +53,7 @@ class Captioner:
         console: a terminal that shows captions; ``None`` to show nothing.
         inside: look at each finished caption again, for what the model's inside was like.
         on_smaller: told the size of the batches whenever there was no memory for larger ones.
+        on_unseen: told why a caption could not be looked at again; its report is kept without.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Captioner:
         console: Console | None = None,
         inside: bool = False,
         on_smaller: Callable[[int], object] = lambda _: None,
+        on_unseen: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._monitor = monitor
         self._prompt = prompt
@@ -76,6 +78,7 @@ class Captioner:
         self._retries = Retries() if retries is None else retries
         self._console = console
         self._inside = inside
+        self._on_unseen = on_unseen
         self._lens = inside and has_lens(monitor.anatomy)
         self._lengths: PromptLengths | None = None
         self._portions: Portions[OpenedImage, Report | Failure] = Portions(
@@ -171,10 +174,16 @@ class Captioner:
         reports = self._captions(batch)
         if not self._inside:
             return reports
-        return [
-            inspect(self._monitor, report, one.image, lens=self._lens, question=self._prompt)
-            for report, one in zip(reports, batch, strict=True)
-        ]
+        return [self._looked_at(report, one) for report, one in zip(reports, batch, strict=True)]
+
+    def _looked_at(self, report: Report, opened: OpenedImage) -> Report:
+        try:
+            return inspect(
+                self._monitor, report, opened.image, lens=self._lens, question=self._prompt
+            )
+        except SightlineError as error:  # told; the caption is there all the same
+            self._on_unseen(f"{opened.info.path} was captioned and not looked at again: {error}")
+            return report
 
     def _captions(self, batch: Sequence[OpenedImage]) -> Sequence[Report]:
         infos = [one.info for one in batch]

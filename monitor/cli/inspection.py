@@ -14,6 +14,7 @@ from rich.console import Console
 from ..attention.lens import has_lens
 from ..errors import InputError, SightlineError
 from ..inspection import inspect
+from ..inspection.bands import bands_of
 from ..models.images import open_image
 from ..report import Failure, Report, parse_record
 from ..session import Monitor
@@ -55,6 +56,7 @@ class InspectionRun:
         self._log = log
         self._question = question
         self._lens = lens and has_lens(monitor.anatomy)
+        self._usual = bands_of(monitor.calibration) is not None
         self._max_pixels = max_pixels
         self._done = 0
         self._failed = 0
@@ -122,7 +124,11 @@ class InspectionRun:
     def _known(self, report: Report) -> bool:
         """Whether a report has all that could be found out."""
         inside = report.inside
-        return inside is not None and (inside.reads is not None or not self._lens)
+        return (
+            inside is not None
+            and (inside.reads is not None or not self._lens)
+            and (inside.bands is not None or not self._usual)
+        )
 
     def _inspect(self, report: Report) -> Report:
         if not self._named and report.model.name != self._monitor.name:

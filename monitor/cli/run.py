@@ -65,6 +65,7 @@ class CaptionRun:
             console=console,
             inside=inside,
             on_smaller=self._say_smaller,
+            on_unseen=self._say_unseen,
         )
         self._keeper = Keeper(record_file=record_file, console=console, log=log, retries=retries)
 
@@ -105,6 +106,9 @@ class CaptionRun:
         for records in self._captioner.finished(files, done, batch_size):
             yield records
             self._stop_if_lost()
+
+    def _say_unseen(self, why: str) -> None:
+        self._keeper.log.print(why, style="yellow", markup=False)
 
     def _say_smaller(self, size: int) -> None:
         self._keeper.log.print(

@@ -8,13 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image
 
-from ...detectors.calibrated import CalibratedDetector
-from ...detectors.verdict import Calibration
 from ..errors import InputError
 from ..models.prompts import DEFAULT_PROMPT, Images
 from ..report import (
-    Band,
-    BandsSection,
     Grid,
     Inside,
     MentionInside,
@@ -23,6 +19,7 @@ from ..report import (
     Reads,
     Report,
 )
+from .bands import bands_of
 from .forward import Glance, look
 from .grids import grids
 from .imagelens import ImageReading
@@ -89,7 +86,7 @@ def inspect(
         layers=glance.layers,
         grids=_grids(monitor, inputs, image, report.image_tokens),
         reads=None if glance.reading is None else _reads(glance.reading, monitor.tokenizer),
-        bands=_bands(monitor.calibration),
+        bands=bands_of(monitor.calibration),
     )
     return report.model_copy(update={"mentions": mentions, "inside": inside})
 
@@ -130,19 +127,6 @@ def _reads(reading: ImageReading, tokenizer: Any) -> Reads:
         place[kept] = np.arange(_WORDS)
         index, words = place[index], [*(words[one] for one in kept), ""]
     return Reads.of(tuple(words), index, reading.share.numpy())
-
-
-def _bands(calibration: Calibration | None) -> BandsSection | None:
-    known = calibration.bands if isinstance(calibration, CalibratedDetector) else None
-    if known is None:
-        return None
-    real, hallucinated = (
-        Band(low=band.low, median=band.median, high=band.high)
-        for band in (known.real, known.hallucinated)
-    )
-    return BandsSection(
-        layers=known.layers, share=known.share, real=real, hallucinated=hallucinated
-    )
 
 
 def _word(tokenizer: Any, token: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from sightline.monitor.cli.main import main
+from sightline.monitor.errors import InputError
 from sightline.monitor.models.small import small_model_folder
 from sightline.monitor.report import Failure, Report, parse_record
 
@@ -157,3 +158,20 @@ def test_what_cannot_start_says_why(job: Path, tmp_path: Path) -> None:
     result = run("inspect", job / "reports.jsonl", "--out", job / "reports.jsonl")
     assert result.exit_code == 2
     assert "is what is read" in result.stderr
+
+
+def test_a_caption_that_cannot_be_looked_at_is_kept(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under --inside the report comes without it, the reason goes to stderr, nothing failed."""
+
+    def blind(*_: object, **__: object) -> Report:
+        raise InputError("it would be taken for a picture.")
+
+    monkeypatch.setattr("sightline.monitor.cli.captioner.inspect", blind)
+    result = run("caption", job / "a.png", "--inside", "--max-new-tokens", 5, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert "not looked at again: it would be taken" in " ".join(result.stderr.split())
+    report = parse_record(result.stdout)
+    assert isinstance(report, Report)
+    assert report.inside is None
