@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -13,31 +12,14 @@ from ..errors import WatchError
 from .call import Call
 from .frame import JOINED_BYTES, Frame, alike, kind_of
 from .intervention import HeadGuided
-from .rows import by_mask, pick, shows_all, sight, sinks_of
+from .parts import Parts
+from .postponed import Postponed
+from .rows import by_mask, pick, sight, sinks_of
 from .segments import Segments
 
 Rows = Literal["all"] | int | Tensor | None
 """Query rows to measure: all of a pass, the last few, int64 ``[batch, rows]`` positions, or the
 last alone (None)."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Postponed:
-    """A decoding step that can still be read when it is long over, given its layers' keys.
-
-    Attributes:
-        queries: ``[layers, batch, heads, dim]``, of the step's only row.
-        length: how many keys, from the first, the row could see.
-        mask: which of them it saw, ``[batch or 1, 1, 1, length]``; all if ``None``.
-        scaling: factor of the scores.
-        softcap: bound of the scores.
-    """
-
-    queries: Tensor
-    length: int
-    mask: Tensor | None
-    scaling: float | None
-    softcap: float | None
 
 
 class Reading:
@@ -85,8 +67,8 @@ class Reading:
         # Small results kept one by one between the large temporaries of a long prompt would break
         # up the heap: with glibc, 2,880 image tokens took a sixth more memory. They get one block.
         packed = length > 1
-        self._masses = _Parts(watched, packed)
-        self._patches = _Parts(watched, packed)
+        self._masses = Parts(watched, packed)
+        self._patches = Parts(watched, packed)
 
     @property
     def complete(self) -> bool:
@@ -112,32 +94,15 @@ class Reading:
         """The whole step as it can be read later, and the keys of its layers.
 
         Returns:
-            ``None`` unless all its layers wait and are alike: their keys are all positions of the
-            sequence, all heads see them by the same mask, and score them in the same way.
+            ``None`` unless all its layers wait and are alike; see :meth:`.Postponed.of`.
         """
-        if len(self._waiting) != self._watched:
+        if len(self._waiting) != self._watched or not isinstance(self._start, int):
+            return None
+        if [slot for _, slot in self._waiting] != list(range(self._watched)):
             return None
         calls = [call for call, _ in self._waiting]
-        first, kind = calls[0], kind_of(calls[0])
-        if not isinstance(self._start, int):
-            return None
-        total = self._start + 1
-        if (
-            [slot for _, slot in self._waiting] != list(range(self._watched))
-            or first.key.shape[2] != total
-            or not shows_all(first.name, first.mask, first.options)
-            or any(kind_of(call) != kind for call in calls[1:])
-        ):
-            return None
-        mask = first.mask if isinstance(first.mask, Tensor) else None
-        step = Postponed(
-            queries=torch.stack([call.query[:, :, 0] for call in calls]),
-            length=total,
-            mask=mask,
-            scaling=first.options.get("scaling"),
-            softcap=first.options.get("softcap"),
-        )
-        return step, tuple(call.key for call in calls)
+        step = Postponed.of(calls, self._start)
+        return None if step is None else (step, tuple(call.key for call in calls))
 
     def observe(self, call: Call, slot: int | None, guide: HeadGuided | None) -> None:
         """Take in a layer that ran.
@@ -342,34 +307,3 @@ def _last(rows: Rows, length: int) -> int | None:
     if rows is None:
         return 1
     return min(rows, length) if isinstance(rows, int) else None
-
-
-class _Parts:
-    """Results ``[some layers, ...]`` as they come; ``packed``, in one block of memory."""
-
-    def __init__(self, layers: int, packed: bool) -> None:
-        self._layers = layers
-        self._packed = packed
-        self._block: Tensor | None = None
-        self._filled = 0
-        self._list: list[Tensor] = []
-
-    def add(self, part: Tensor) -> None:
-        """Keep a part."""
-        if not self._packed:
-            self._list.append(part)
-            return
-        if self._block is None:
-            self._block = part.new_empty(self._layers, *part.shape[1:])
-        end = self._filled + len(part)
-        self._block[self._filled : end].copy_(part, non_blocking=True)
-        self._filled = end
-
-    def joined(self) -> Tensor:
-        """All parts, ``[layers, ...]``, in the order they came."""
-        if self._block is not None:
-            return self._block
-        if len(self._list) == 1:
-            return self._list[0]
-        device = self._list[0].device  # a model may be spread over several
-        return torch.cat([part.to(device, non_blocking=True) for part in self._list])

@@ -11,56 +11,22 @@ import contextvars
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import WatchError
 from ..models.anatomy import Anatomy
-from ..models.versions import DummyLayer
 from . import compiled, interface
+from .cached import Cached
 from .call import Call
 from .intervention import HeadGuided
 from .reading import Reading, Rows
 from .segments import Segments
+from .step import StepAttention
 from .watcher import Attention, Watcher, activate, current, deactivate
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StepAttention:
-    """The attention of one forward pass.
-
-    Attributes:
-        layers: the decoder layers watched, counted from 0, ascending.
-        masses: float32 on the model's device; ``[batch, layers, heads, segments]`` for the last
-            query row, ``[batch, layers, heads, rows, segments]`` if the tap has ``rows``.
-            Probability mass on each of :data:`~sightline.detectors.evidence.SEGMENTS`.
-        patches: float32 ``[batch, layers, image tokens]`` (``[batch, layers, rows, image
-            tokens]``), mean over heads of the attention to each image token in order of position,
-            0 past a row's last image token; ``None`` unless the tap keeps patches.
-        intervened: whether Eq. 4 acted in this pass. Its masses must not be judged then: they
-            describe the attention after it was inflated.
-    """
-
-    layers: tuple[int, ...]
-    masses: Tensor
-    patches: Tensor | None
-    intervened: bool
-
-    def by_row(self) -> tuple[StepAttention, ...]:
-        """One step per query row, in order, as if each had been a pass of its own."""
-        if self.masses.ndim == 4:
-            return (self,)
-        masses = self.masses.unbind(3)
-        none = (None,) * len(masses)
-        patches = none if self.patches is None else self.patches.unbind(2)
-        return tuple(
-            StepAttention(self.layers, mass, patch, self.intervened)
-            for mass, patch in zip(masses, patches, strict=True)
-        )
 
 
 class AttentionTap:
@@ -132,13 +98,9 @@ class AttentionTap:
         self._segments = Segments(image, prompt_mask)
         self._recent: deque[Tensor] = deque(maxlen=patches)
         self._listening = True
-        # What the coming pass finds in its cache; nothing, if the model did not say.
-        self._cached: int | Tensor | None = None
-        self._known: Any = None  # the latest one seen, for passes that run compiled
+        self._cached = Cached(self._modules)
         self._model = anatomy.model
         self._numbers = {id(module): module for module in self._modules}
-        # Kinds of layers of whose keys a compiled pass cannot tell which positions they are.
-        self._moving = sorted({kind for kind in map(_kind, self._modules) if kind not in _WHOLE})
         self._reading: Reading | None = None
         self._token: contextvars.Token[Watcher | None] | None = None
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
@@ -169,7 +131,8 @@ class AttentionTap:
             hook.remove()
         interface.detach(self._modules)
         deactivate(self._token)
-        self._reading = self._known = self.on_logits = None
+        self._cached.forget()
+        self._reading = self.on_logits = None
 
     def take(self) -> StepAttention:
         """The attention of the latest forward pass; each pass can be taken once.
@@ -268,7 +231,7 @@ class AttentionTap:
                 "tell. Watch with attn_implementation='sdpa', or pass disable_compile=True."
             )
         if module is self._modules[0]:
-            self._cached = self._length_of(self._known)
+            self._cached.again()
         call = Call(name, module, query, key, value, mask, options, output, fleeting=True)
         self._observe(call)
 
@@ -278,20 +241,9 @@ class AttentionTap:
             self.on_logits(logits)
 
     def expect(self, decoder: nn.Module, cache: Any) -> None:
-        """Learn how many positions the coming pass of ``decoder`` finds in its cache.
-
-        Keys alone do not tell: a sliding cache holds fewer, a static one has room for more.
-        """
+        """Learn how many positions the coming pass of ``decoder`` finds in its cache."""
         if decoder is self._decoder and self._listening:
-            self._known = cache
-            self._cached = 0
-            if cache is not None:
-                length = cache.get_seq_length()
-                if isinstance(length, Tensor):
-                    # A static cache counts on the device. Reading that number would wait for it.
-                    known = self._length_of(cache)
-                    length = length.clone() if known is None else known
-                self._cached = length
+            self._cached.expect(cache)
 
     def _latest(self) -> Reading:
         """The latest pass, once."""
@@ -305,21 +257,6 @@ class AttentionTap:
         self._reading = None
         return reading
 
-    def _length_of(self, cache: Any) -> int | None:
-        """How many positions a cache holds, where one of its watched layers knows on the host.
-
-        In a pass that has begun, the last layer is the one that has not changed yet.
-        """
-        layers = getattr(cache, "layers", ())
-        for module in reversed(self._modules):
-            place = getattr(module, "layer_idx", len(layers))
-            # A layer that shares another's keys has a placeholder in the cache, without a length.
-            if place < len(layers) and not isinstance(layers[place], DummyLayer):
-                length = layers[place].get_seq_length()
-                if isinstance(length, int):
-                    return length
-        return None
-
     def _observe(self, call: Call) -> None:
         reading, module = self._reading, call.module
         if reading is None or module is self._modules[0]:
@@ -332,57 +269,18 @@ class AttentionTap:
             reading.observe(call, slot, guide)
 
     def _begin_pass(self, call: Call) -> Reading:
-        length, cached = call.query.shape[2], self._cached
-        self._cached = None
+        start = self._cached.start(call)
         self._segments.repeats(call.query.shape[0])
-        if cached is None and not call.fleeting:
-            cached = call.key.shape[2] - length
-        elif cached is None and self._moving:
-            raise WatchError(
-                f"In a compiled model some of whose layers do not keep every position "
-                f"({', '.join(self._moving)}), the tap must know the cache from a pass that is not "
-                f"compiled, as generate's own reading of the prompt is. Let generate compile: "
-                f'generate(cache_implementation="static"), or pass disable_compile=True.'
-            )
         self._reading = Reading(
             self._segments,
             watched=len(self.layers),
             rows=self._rows,
             patches=self._recent.maxlen != 0,
-            start=cached,
-            length=length,
+            start=start,
+            length=call.query.shape[2],
             hold=self._hold,
         )
         return self._reading
-
-
-# Kinds of layers, as transformers' configs call them, that keep the key of every position or none.
-_WHOLE: Final = frozenset(
-    {
-        "full_attention",
-        "indexed_attention",
-        "minimax_m3_sparse",
-        "hybrid",
-        "linear_attention",
-        "conv",
-        "moe",
-        "mlp",
-    }
-)
-
-
-def _kind(attention: nn.Module) -> str:
-    """What kind of layer an attention module is of."""
-    config = attention.config
-    kinds = getattr(config, "layer_types", None)
-    place = getattr(attention, "layer_idx", None)
-    if kinds is not None and isinstance(place, int) and 0 <= place < len(kinds):
-        return str(kinds[place])
-    if getattr(config, "sliding_window", None) is not None:
-        return "sliding_attention"
-    if getattr(config, "attention_chunk_size", None) is not None:
-        return "chunked_attention"
-    return "full_attention"
 
 
 def _learn_cached(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from sightline.detectors.evidence import IMAGE
 from sightline.monitor.attention.intervention import HeadGuided
-from sightline.monitor.attention.tap import AttentionTap, StepAttention
+from sightline.monitor.attention.step import StepAttention
+from sightline.monitor.attention.tap import AttentionTap
 from sightline.monitor.models.anatomy import Anatomy
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface

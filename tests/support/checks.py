@@ -14,7 +14,8 @@ from typing import Any, Final, cast
 
 import torch
 from sightline.detectors.evidence import IMAGE
-from sightline.monitor.attention.tap import AttentionTap, StepAttention
+from sightline.monitor.attention.step import StepAttention
+from sightline.monitor.attention.tap import AttentionTap
 from sightline.monitor.decoding.resumable import ResumableGeneration
 from sightline.monitor.errors import SightlineError
 from sightline.monitor.session import Monitor

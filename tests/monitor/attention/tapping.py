@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
-from sightline.monitor.attention.tap import AttentionTap, StepAttention
+from sightline.monitor.attention.step import StepAttention
+from sightline.monitor.attention.tap import AttentionTap
 from torch import Tensor, nn
 
 from ..families import Family

@@ -11,7 +11,8 @@ import torch
 import transformers
 from sightline.detectors.evidence import IMAGE as IMAGE_SEGMENT
 from sightline.detectors.evidence import SEGMENTS
-from sightline.monitor.attention.tap import AttentionTap, StepAttention
+from sightline.monitor.attention.step import StepAttention
+from sightline.monitor.attention.tap import AttentionTap
 from sightline.monitor.models.anatomy import Anatomy
 from torch import Tensor
 from torch.nn.attention import flex_attention

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from sightline.monitor.attention.intervention import HeadGuided
 from sightline.monitor.attention.measurement import StepMeter
-from sightline.monitor.attention.tap import StepAttention
+from sightline.monitor.attention.step import StepAttention
 from sightline.monitor.errors import WatchError
 from sightline.monitor.session import Captions, Monitor
 from torch import Tensor

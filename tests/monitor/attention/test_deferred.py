@@ -9,7 +9,7 @@ import pytest
 import torch
 from sightline.monitor.attention import deferred
 from sightline.monitor.attention.deferred import DeferredTap
-from sightline.monitor.attention.reading import Postponed
+from sightline.monitor.attention.postponed import Postponed
 from sightline.monitor.attention.tap import AttentionTap
 from sightline.monitor.errors import WatchError
 from sightline.monitor.models.anatomy import Anatomy

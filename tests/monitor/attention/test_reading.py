@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from sightline.monitor.attention.frame import JOINED_BYTES
-from sightline.monitor.attention.tap import AttentionTap, StepAttention
+from sightline.monitor.attention.step import StepAttention
+from sightline.monitor.attention.tap import AttentionTap
 from sightline.monitor.models.anatomy import Anatomy
 from torch import Tensor
 from transformers import LogitsProcessor

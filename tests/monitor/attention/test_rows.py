@@ -8,7 +8,7 @@ import pytest
 import torch
 from sightline.monitor.attention.deferred import DeferredTap
 from sightline.monitor.attention.intervention import HeadGuided
-from sightline.monitor.attention.tap import StepAttention
+from sightline.monitor.attention.step import StepAttention
 from sightline.monitor.errors import WatchError
 from torch import Tensor
 from transformers import DynamicCache

@@ -8,7 +8,8 @@ import pytest
 import torch
 from sightline.detectors.evidence import IMAGE, SEGMENTS
 from sightline.monitor.attention.intervention import HeadGuided
-from sightline.monitor.attention.tap import AttentionTap, StepAttention
+from sightline.monitor.attention.step import StepAttention
+from sightline.monitor.attention.tap import AttentionTap
 from sightline.monitor.errors import InputError, WatchError
 from sightline.monitor.models.anatomy import Anatomy
 
