@@ -17,6 +17,7 @@ from .ranking import Ranking, divide
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+_NUMBERS: Final = 10_000_000  # of a bootstrap that are in memory together
 _AT_ONCE: Final = 25  # draws whose weights are in memory together
 
 
@@ -44,8 +45,13 @@ def ratio(
 ) -> Estimate:
     """Sum of ``over`` divided by the sum of ``under``, both one number an image."""
     top, bottom = np.asarray(over, float), np.asarray(under, float)
-    counts = redraws(len(top), draws=draws, seed=seed)
-    return _estimate(divide(top.sum(), bottom.sum()), divide(counts @ top, counts @ bottom))
+    rng, even = np.random.default_rng(seed), np.full(len(top), 1 / len(top))
+    drawn: list[Floats] = []
+    at_once = max(1, _NUMBERS // len(top))
+    for start in range(0, draws, at_once):  # as redraws() would, and not all in memory
+        counts = rng.multinomial(len(top), even, size=min(at_once, draws - start))
+        drawn.append(divide(counts @ top, counts @ bottom))
+    return _estimate(divide(top.sum(), bottom.sum()), np.concatenate(drawn))
 
 
 def relative_change(

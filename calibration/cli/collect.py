@@ -150,13 +150,13 @@ def collect(
     from ...monitor.language.lexicon import Lexicon
     from ...monitor.models.loading import SMALL
     from ...monitor.models.prompts import DEFAULT_PROMPT
-    from ..collecting.captions import read_captions
+    from ..collecting.captions import each_caption
     from ..collecting.collect import Collector
     from ..collecting.columns import arrow
+    from ..collecting.content import data_hash
     from ..collecting.folder import TableFolder
     from ..collecting.sources import deal, find_sources
     from ..collecting.summary import Summary
-    from ..collecting.table import CalibrationTable
     from ..objects.annotations import Annotations
 
     log = Console(stderr=True, highlight=False)
@@ -188,7 +188,7 @@ def collect(
                 log.print(f"{len(done):,} images are in {out} already, {left:,} are left.")
             with _Progress(log, total=left) as progress:
                 collector.run(mine, folder, on_captions=progress.add)
-        summary = Summary.of(out, read_captions(out), CalibrationTable.load(out).data_hash)
+        summary = Summary.of(out, each_caption(out), data_hash(out))
     except KeyboardInterrupt:
         log.print("Interrupted; what is finished is kept. The same command continues.", style="red")
         ctx.exit(130)

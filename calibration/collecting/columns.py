@@ -184,6 +184,19 @@ def mentions_of(rows: Any, *, layers: Sequence[int], heads: int) -> Mentions:
     )
 
 
+def column_of(rows: Any, name: str) -> npt.NDArray[np.generic]:
+    """One column of an Arrow table of mentions: numbers ``[n]``, or lists ``[n, length]``.
+
+    Integers are int64, the others float32; nulls become NaN.
+    """
+    column = rows[name]
+    if arrow().types.is_fixed_size_list(column.type):
+        return _arrays(column)
+    whole = arrow().types.is_integer(column.type)
+    found: npt.NDArray[np.generic] = column.to_numpy().astype(np.int64 if whole else np.float32)
+    return found
+
+
 def _lists(values: npt.NDArray[np.float32]) -> Any:
     """Lists of equal length; those that hold nothing but NaN are null."""
     pa = arrow()

@@ -39,14 +39,22 @@ def part_numbers(folder: Path) -> tuple[int, ...]:
     return tuple(sorted(int(match[1]) for match in found if match))
 
 
-def read_part(folder: Path, number: int, header: TableHeader) -> tuple[Any, Any]:
+def read_part(
+    folder: Path, number: int, header: TableHeader, *, columns: Sequence[str] | None = None
+) -> tuple[Any, Any]:
     """The captions and the mentions of a part, Arrow tables.
+
+    Args:
+        folder: of the table.
+        number: of the part.
+        header: of the table.
+        columns: which of the mentions are wanted; all by default. Attention is nearly all there is.
 
     Raises:
         TableError: a file is truncated or damaged, or belongs to another table.
     """
     captions = _read(_captions(folder, number), header)
-    mentions = _read(_mentions(folder, number), header)
+    mentions = _read(_mentions(folder, number), header, columns)
     expected = sum(captions["mentions"].to_pylist())
     if len(mentions) != expected:
         raise TableError(
@@ -145,7 +153,7 @@ class TableFolder:
         if self._done is None:
             found: set[str] = set()
             for number in part_numbers(self.folder):
-                captions, _ = read_part(self.folder, number, self.header)
+                captions, _ = read_part(self.folder, number, self.header, columns=["image_id"])
                 found.update(captions["image_id"].to_pylist())
             self._done = found
         return frozenset(self._done)
@@ -275,13 +283,22 @@ def _write(path: Path, rows: Any, header: TableHeader) -> None:
         )
 
 
-def _read(path: Path, header: TableHeader) -> Any:
+def read_mentions(folder: Path, number: int, header: TableHeader, columns: Sequence[str]) -> Any:
+    """Some columns of the mentions of a part, an Arrow table.
+
+    Raises:
+        TableError: the file is truncated or damaged, or belongs to another table.
+    """
+    return _read(_mentions(folder, number), header, columns)
+
+
+def _read(path: Path, header: TableHeader, columns: Sequence[str] | None = None) -> Any:
     pa = arrow()
     again = _again(path.parent, int(path.stem.partition("-")[2]))
     try:
         # A whole file, never a data set of its folder; a row group never exceeds a batch.
         with pa.parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            rows = file.read()
+            rows = file.read(columns=columns)
     except FileNotFoundError as error:
         raise TableError(f"{path} is missing. {again}") from error
     except (OSError, pa.ArrowException) as error:
@@ -297,6 +314,24 @@ def _again(folder: Path, number: int) -> str:
         f"Delete {_captions(folder, number).name} and {_mentions(folder, number).name} there and "
         f"collect again with the same settings: only their images are captioned again."
     )
+
+
+def refuse_repeats(image_ids: Sequence[str], where: object) -> None:
+    """Refuse a table that has an image twice.
+
+    Raises:
+        TableError: one is; the message names some.
+    """
+    seen: set[str] = set()
+    twice: set[str] = set()
+    for image_id in image_ids:
+        (twice if image_id in seen else seen).add(image_id)
+    if twice:
+        raise TableError(
+            f"Every image may be there once, {len(twice)} are in {where} twice: "
+            f"{', '.join(sorted(twice)[:5])}. Remove one of the two tables, or collect with "
+            f"--shard."
+        )
 
 
 def by_number(image_id: str) -> tuple[int, str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ...monitor.language.words import split_words
-from ..objects.chair import Labelled, chair
-from ..statistics import Estimate
+import numpy as np
+
+from ..objects.chair import Counts, Labelled
+from ..statistics import Estimate, ratio
 from .captions import TableCaption
+from .folder import by_number
 
 FEW: Final = 30
 """With fewer images, intervals are wide and no threshold can promise anything."""
@@ -47,24 +49,31 @@ class Summary:
     ended: float | None
 
     @classmethod
-    def of(cls, folder: Path, captions: Sequence[TableCaption], data_hash: str) -> Summary:
-        """Summarise the captions of a table."""
-        written = [one for one in captions if one.error is None]
-        labels = [value for one in written for value in one.labels]
-        known = [value for value in labels if value is not None]
-        figures = chair([_labelled(one) for one in written]) if written else None
+    def of(cls, folder: Path, captions: Iterable[TableCaption], data_hash: str) -> Summary:
+        """Summarise the captions of a table, one after another and in any order."""
+        tally = _Tally()
+        counts = Counts.of(tally.written(captions))
+        ids, known = tally.ids, tally.labelled
+        chair_s = chair_i = recall = None
+        if ids:
+            # The intervals depend on the images' order, and the table's parts may have any.
+            order = sorted(range(len(ids)), key=lambda place: by_number(ids[place]))
+            wrong, named = counts.wrong[order], counts.mentions[order]
+            chair_s = ratio(wrong > 0, np.ones(len(ids)))
+            chair_i = ratio(wrong, named)
+            recall = ratio(counts.found[order], counts.objects[order])
         return cls(
             table=str(folder),
             data_hash=data_hash,
-            captions=len(written),
-            failed=len(captions) - len(written),
-            mentions=len(labels),
-            unlabelled=len(labels) - len(known),
-            hallucinated=sum(known) / len(known) if known else None,
-            chair_s=figures.chair_s if figures else None,
-            chair_i=figures.chair_i if figures else None,
-            recall=figures.recall if figures else None,
-            ended=figures.ended.value if figures else None,
+            captions=len(ids),
+            failed=tally.failed,
+            mentions=tally.mentions,
+            unlabelled=tally.mentions - known,
+            hallucinated=tally.hallucinated / known if known else None,
+            chair_s=chair_s,
+            chair_i=chair_i,
+            recall=recall,
+            ended=tally.ended / len(ids) if ids else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,13 +104,31 @@ class Summary:
         return tuple(found)
 
 
-def _labelled(caption: TableCaption) -> Labelled:
-    """A caption for CHAIR, its mentions without those that nobody can label."""
-    known = zip(caption.objects, caption.labels, strict=True)
-    words = split_words(caption.text or "")
-    return Labelled(
-        mentions=tuple(name for name, value in known if value is not None),
-        truth=frozenset(caption.truth),
-        words=tuple(word.text.lower() for word in words if word.text[0].isalnum()),
-        ended=caption.finish == "eos",
-    )
+@dataclass(slots=True)
+class _Tally:
+    """What is counted while captions pass by."""
+
+    failed: int = 0
+    mentions: int = 0
+    labelled: int = 0
+    hallucinated: int = 0
+    ended: int = 0
+    ids: list[str] = field(default_factory=list)
+
+    def written(self, captions: Iterable[TableCaption]) -> Iterator[Labelled]:
+        """Those that did not fail, for CHAIR: their mentions without those nobody can label."""
+        for one in captions:
+            if one.error is not None:
+                self.failed += 1
+                continue
+            known = [
+                (name, value)
+                for name, value in zip(one.objects, one.labels, strict=True)
+                if value is not None
+            ]
+            self.mentions += len(one.labels)
+            self.labelled += len(known)
+            self.hallucinated += sum(value for _, value in known)
+            self.ended += one.finish == "eos"
+            self.ids.append(one.image_id)
+            yield Labelled(tuple(name for name, _ in known), frozenset(one.truth), ())

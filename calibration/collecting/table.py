@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ...detectors.mentions import Mentions
 from .collected import CollectedCaption
 from .columns import arrow, caption_rows, mentions_of, rows_of
-from .folder import by_number, read_all, write_new
+from .folder import by_number, read_all, refuse_repeats, write_new
 from .header import TableError, TableHeader, TableInfo, read_header
 
 __all__ = ["CalibrationTable", "TableError", "TableInfo"]
@@ -106,7 +106,7 @@ class CalibrationTable:
         captions, rows = read_all(folder, header)
         failed = captions["error"].is_valid().to_pylist()
         known = captions["image_id"].to_pylist()
-        _refuse_repeats(known, folder)
+        refuse_repeats(known, folder)
         ids = [image_id for image_id, bad in zip(known, failed, strict=True) if not bad]
         image_ids = tuple(sorted(ids, key=by_number))
         position = {image_id: place for place, image_id in enumerate(image_ids)}
@@ -171,7 +171,7 @@ class CalibrationTable:
                     f"{'; '.join(wrong)}."
                 )
         image_ids = tuple(i for table in tables for i in table.image_ids)
-        _refuse_repeats(image_ids, "the tables")
+        refuse_repeats(image_ids, "the tables")
         offsets = np.cumsum([0, *(len(table.image_ids) for table in tables)])
         columns = {
             field.name: np.concatenate([getattr(table.mentions, field.name) for table in tables])
@@ -187,14 +187,4 @@ class CalibrationTable:
             image_ids=image_ids,
             unlabelled=sum(table.unlabelled for table in tables),
             complete=all(table.complete for table in tables),
-        )
-
-
-def _refuse_repeats(image_ids: Sequence[str], where: object) -> None:
-    if len(set(image_ids)) < len(image_ids):
-        seen: set[str] = set()
-        twice = sorted({i for i in image_ids if i in seen or seen.add(i)})  # type: ignore[func-returns-value]
-        raise TableError(
-            f"Every image may be there once, {len(twice)} are in {where} twice: "
-            f"{', '.join(twice[:5])}. Remove one of the two tables, or collect with --shard."
         )

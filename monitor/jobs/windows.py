@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 
 Item = TypeVar("Item")
 
-AHEAD: Final = 4
+AHEAD: Final = 8
 """So many batches are divided by length together. What is finished waits for no more than these."""
 
 
