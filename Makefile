@@ -5,7 +5,7 @@ PYTHON ?= .venv/bin/python
 export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
-.PHONY: help setup format lint types test schema wheel bench support check
+.PHONY: help setup format lint types test schema wheel bench reproduce support check
 
 help:            ## What there is.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -44,6 +44,9 @@ bench:           ## Measure what watching costs; writes results beside the scrip
 	$(PYTHON) -m tests.benchmarks.bench_detectors
 	$(PYTHON) -m tests.benchmarks.bench_labelling
 	$(PYTHON) -m tests.benchmarks.bench_collect
+
+reproduce:       ## Run the recipe of docs/reproduce.md on the small model. A quarter of an hour.
+	$(PYTHON) docs/reproduce.py --out runs/reproduce --workers $(WORKERS)
 
 support:         ## Measure which families of models can be watched; writes README's table. An hour.
 	$(PYTHON) -m tests.support.table --update README.md
