@@ -185,8 +185,8 @@ def _fits(question: Question, line: _Line) -> bool:
         )
     if line.question is None:
         return line.image is not None
-    said, wanted = " ".join(str(line.question).split()), " ".join(question.text.split())
-    if wanted not in said:
+    said, wanted = (" ".join(str(text).split()) for text in (line.question, question.text))
+    if wanted.lower() not in said.lower():  # POPE's own example is in lower case
         raise BenchmarkError(
             f"{line.where} must answer {question.text!r}, it answers {said[:80]!r}. The answers "
             f"are in another order, or to other questions."

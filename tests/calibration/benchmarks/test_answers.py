@@ -88,6 +88,8 @@ def test_answers_to_other_questions_are_refused(tmp_path: Path, splits: tuple[Sp
     with pytest.raises(BenchmarkError, match=r"line 1 must answer 'Is there a dog.*it answers"):
         match(splits[:1], [swapped])
     rows.reverse()
+    lower = [{key: str(value).lower() for key, value in row.items()} for row in rows]
+    assert match(splits[:1], [_write(tmp_path / "l", *lower)]).checked
     prompts = [{"prompt": f"{row['question']}\nAnswer in a word.", "text": "x"} for row in rows]
     assert match(splits[:1], [_write(tmp_path / "p", *prompts)]).checked
     other = _write(tmp_path / "o", {"answer": "A", "image": "9.png"}, {"answer": "B"})
