@@ -26,6 +26,10 @@ class OptionError(SightlineError, ValueError):
     """A ``generate`` option that would make the measurements wrong or impossible."""
 
 
+class ClusterError(SightlineError, RuntimeError):
+    """Several workers are asked for, and Ray, a cluster with room for them, or they are missing."""
+
+
 class WatchError(SightlineError, RuntimeError):
     """The logits processor and the streamer of a watch were not used together, as documented."""
 

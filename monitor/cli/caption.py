@@ -38,6 +38,8 @@ Examples:
   sightline caption photos/ --out reports.jsonl
   sightline caption photos/ --out part2.jsonl --batch-size 8 --shard 2/4
   sightline caption photos/ --out reports.jsonl --retry-failed --retries 5
+  sightline caption photos/ --out reports.jsonl --workers 4
+  sightline caption photos/ --out reports.jsonl --workers 8 --gpus-per-worker 1 --batch-size 16
   sightline caption photo.jpg --json | jq '.mentions[] | [.word, .probability, .flagged]'
   sightline caption photo.jpg --model llava-hf/llava-1.5-7b-hf --device cuda
   sightline caption photos/ --model my-model/ --calibration artifact/
@@ -132,6 +134,24 @@ Exit codes:
 )
 @device_option
 @click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Caption with so many processes, each with a model of its own, by Ray Data: on this "
+    "machine, or in the cluster of --ray. The reports are the same.",
+)
+@click.option(
+    "--gpus-per-worker",
+    type=click.FloatRange(min=0),
+    help="GPUs of each of the --workers; 0.5 where two share one. None by default: they caption "
+    "on the CPU.",
+)
+@click.option(
+    "--ray",
+    metavar="HOST:PORT",
+    help="A Ray cluster that runs, for --workers on many machines; 'auto' is the one that this "
+    "machine belongs to.",
+)
+@click.option(
     "--max-pixels",
     type=click.IntRange(min=1),
     help="Refuse larger images; 64,000,000 by default.",
@@ -158,12 +178,18 @@ def caption(
     as_json: bool,
     batch_size: int,
     device: str | None,
+    workers: int | None,
+    gpus_per_worker: float | None,
+    ray: str | None,
     max_pixels: int | None,
 ) -> None:
     """Caption images, and report which of the objects named are likely made up."""
     from rich.console import Console
 
-    from ..errors import InputError
+    from ..distributed.captioning import Captioning
+    from ..distributed.cluster import Workers
+    from ..distributed.run import DistributedRun
+    from ..errors import InputError, SightlineError
     from ..jobs.retries import Retries
     from ..models.images import MAX_PIXELS, find_images
     from ..models.prompts import DEFAULT_PROMPT
@@ -177,6 +203,8 @@ def caption(
             files = Shard.parse(shard).take(files)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--shard") from error
+    if workers is None and (ray is not None or gpus_per_worker is not None):
+        raise click.UsageError("--ray and --gpus-per-worker are about --workers: say how many.")
     if retry_failed and out is None:
         raise click.UsageError("--retry-failed needs the file with the failures: give --out.")
     if not files:
@@ -194,6 +222,37 @@ def caption(
                 raise click.ClickException(str(error)) from error
             except OSError as error:
                 raise click.ClickException(f"{out} cannot be written: {error}") from error
+        log = Console(stderr=True, highlight=False)
+        if workers is not None:
+            captioning = Captioning(
+                model=model,
+                device=device,
+                prompt=DEFAULT_PROMPT if prompt is None else prompt,
+                max_new_tokens=max_new_tokens,
+                max_pixels=max_pixels or MAX_PIXELS,
+                layers=layers,
+                lexicon=lexicon,
+                calibration=calibration,
+                allow_other_model=allow_other_model,
+                policy=policy,
+                threshold=threshold,
+                inside=inside,
+                retries=retries,
+            )
+            gpus = gpus_per_worker or 0.0
+            crew = DistributedRun(
+                captioning,
+                workers=Workers.here(workers, gpus=gpus)
+                if ray is None
+                else Workers(count=workers, gpus=gpus),
+                address=ray,
+                record_file=record_file,
+                log=log,
+            )
+            try:
+                ctx.exit(crew.all(files, batch_size=batch_size))
+            except SightlineError as error:
+                raise click.ClickException(str(error)) from error
         monitor = load_monitor(
             model,
             device=device,
@@ -204,13 +263,13 @@ def caption(
         )
         run = CaptionRun(
             monitor=monitor,
-            policy=_policy(policy, threshold, monitor),
+            policy=policy_asked(policy, threshold, monitor),
             prompt=DEFAULT_PROMPT if prompt is None else prompt,
             max_new_tokens=max_new_tokens,
             max_pixels=max_pixels or MAX_PIXELS,
             record_file=record_file,
             console=None if as_json or not sys.stdout.isatty() else Console(),
-            log=Console(stderr=True, highlight=False),
+            log=log,
             retries=Retries(retries),
             inside=inside,
         )
@@ -221,7 +280,7 @@ def caption(
         ctx.exit(code)
 
 
-def _policy(name: str, threshold: float | None, monitor: Monitor) -> Policy | None:
+def policy_asked(name: str, threshold: float | None, monitor: Monitor) -> Policy | None:
     """What the command line asks for; ``None`` where it asks for nothing but flags."""
     from ..errors import OptionError
     from ..judging.certified import CALIBRATED, resolve

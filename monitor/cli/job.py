@@ -108,8 +108,15 @@ class Progress:
     _paths: Counter[str]
 
     @classmethod
-    def of(cls, records: Iterable[Mapping[str, Any]], recipe: Recipe, path: Path) -> Progress:
+    def of(
+        cls, records: Iterable[Mapping[str, Any]], recipe: Recipe | None, path: Path
+    ) -> Progress:
         """What a file of reports holds.
+
+        Args:
+            records: those of the file.
+            recipe: how they must have been made; ``None`` where that is not known yet.
+            path: of the file, for errors.
 
         Raises:
             InputError: it was made in another way, or a line is no report.
@@ -121,7 +128,8 @@ class Progress:
                 progress._paths[record["image"]] += 1
                 continue
             try:
-                recipe.check(record, path)
+                if recipe is not None:
+                    recipe.check(record, path)
                 progress._paths[(record["image"] or {}).get("path", "")] += 1
             except (KeyError, TypeError, AttributeError) as error:
                 raise InputError(

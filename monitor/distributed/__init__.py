@@ -1,0 +1,1 @@
+"""Captions by many workers, on one machine or many: Ray Data is the engine."""
