@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,6 +54,40 @@ class Ban:
             )
         if not self.tokens or min(self.tokens) < 0:
             raise ValueError(f"A ban must name token ids of at least 0, was: {set(self.tokens)}.")
+
+
+def check_bans(bans: Iterable[Ban], *, rows: int) -> tuple[Ban, ...]:
+    """The bans, if all are of rows of the batch.
+
+    Raises:
+        ValueError: one is not.
+    """
+    found = tuple(bans)
+    for ban in found:
+        if ban.row >= rows:
+            raise ValueError(f"A ban must name one of {rows} rows, was: {ban.row}.")
+    return found
+
+
+def check_force(force: Tensor, *, rows: int, room: int) -> None:
+    """Refuse tokens that cannot be forced.
+
+    Args:
+        force: int64 ``[rows, n]``, -1 where a row is free.
+        rows: of the batch.
+        room: tokens that are left of the length limit.
+
+    Raises:
+        ValueError: they do not fit the batch, or what is left.
+    """
+    if force.ndim != 2 or len(force) != rows or force.dtype != torch.int64:
+        raise ValueError(
+            f"force must be int64 [{rows} rows, n], was: {force.dtype} {tuple(force.shape)}."
+        )
+    if force.shape[1] > room:
+        raise ValueError(
+            f"force must fit into the {room} tokens that are left, had: {force.shape[1]}."
+        )
 
 
 class Forcing(LogitsProcessor):

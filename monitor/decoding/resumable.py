@@ -13,46 +13,21 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, StoppingCriteria
+from transformers import PreTrainedModel
 from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from .continuation import Continuation
 from .draws import Draws
 from .finishing import OPEN, Finishing
-from .forcing import Ban, Forcing
+from .forcing import Ban, Forcing, check_bans, check_force
 from .options import DecodingOptions
 from .records import Records
 from .rollback import RewindableCache, RollbackError
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """What a step of decoding added. All tensors are on the device of the ids.
-
-    Attributes:
-        ids: int64 ``[rows, length]``, the prompts and all tokens so far.
-        filling: bool ``[rows]``, rows that had ended before: their newest id is no token of theirs.
-        ended: bool ``[rows]``, rows that have ended, with this token or before.
-    """
-
-    ids: Tensor
-    filling: Tensor
-    ended: Tensor
-
-    @property
-    def tokens(self) -> Tensor:
-        """The newest id of each row, int64 ``[rows]``."""
-        return self.ids[:, -1]
-
-    @property
-    def position(self) -> int:
-        """Where that id is in the sequence, prompt included, from 0."""
-        return self.ids.shape[1] - 1
+from .step import Gate, Step
 
 
 class ResumableGeneration:
@@ -208,12 +183,9 @@ class ResumableGeneration:
             raise RollbackError("advance() must not be called from its own callbacks.")
         self._records.check(self.length)
         if force is not None:
-            self._check_force(force)
+            check_force(force, rows=len(self._ids), room=self._calls.end - self.length)
             self._forcing.force(force.to(self._ids.device), start=self.length)
-        self._forcing.bans = tuple(bans)
-        for ban in self._forcing.bans:
-            if ban.row >= len(self._ids):
-                raise ValueError(f"A ban must name one of {len(self._ids)} rows, was: {ban.row}.")
+        self._forcing.bans = check_bans(bans, rows=len(self._ids))
         if bool(self.ended.all()):
             return "ended"
         self._pause = pause or _never
@@ -324,7 +296,7 @@ class ResumableGeneration:
             arguments["logits_to_keep"] = read  # who reads a span anew may want all it predicts
         model: Any = self._model
         # Made anew: kept, it would hold its owner, cache and all, until garbage is collected.
-        gate = _Gate(self._after_token, pads=self._rules.pads)
+        gate = Gate(self._after_token, pads=self._rules.pads)
         with self._first_pass():
             output: GenerateDecoderOnlyOutput = model.generate(
                 **arguments,
@@ -376,35 +348,6 @@ class ResumableGeneration:
             yield
         finally:
             hook.remove()
-
-    # --- what can go wrong ----------------------------------------------------------------------
-
-    def _check_force(self, force: Tensor) -> None:
-        if force.ndim != 2 or len(force) != len(self._ids) or force.dtype != torch.int64:
-            raise ValueError(
-                f"force must be int64 [{len(self._ids)} rows, n], was: {force.dtype} "
-                f"{tuple(force.shape)}."
-            )
-        if force.shape[1] > self._calls.end - self.length:
-            raise ValueError(
-                f"force must fit into the {self._calls.end - self.length} tokens that are left, "
-                f"had: {force.shape[1]}."
-            )
-
-
-class _Gate(StoppingCriteria):
-    """Where ``generate`` asks after each token whether to go on."""
-
-    def __init__(
-        self, after_token: Callable[[Tensor, tuple[Tensor, ...] | None], Tensor], *, pads: bool
-    ) -> None:
-        self._after_token = after_token
-        if pads:
-            # generate fills ended rows only if a criterion has this attribute.
-            self.eos_token_id = None
-
-    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Any:
-        return self._after_token(input_ids, scores or None)
 
 
 def _never(step: Step) -> bool:

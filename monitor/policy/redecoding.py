@@ -20,7 +20,8 @@ from ..attention.measurement import PendingStep, StepMeter
 from ..attention.tap import AttentionTap
 from ..decoding.forcing import DeadEndError
 from ..decoding.options import DecodingOptions
-from ..decoding.resumable import ResumableGeneration, Step
+from ..decoding.resumable import ResumableGeneration
+from ..decoding.step import Step
 from ..errors import CancelledError, NonFiniteError, OptionError, WatchError
 from ..events import Event
 from ..report import Header, Report

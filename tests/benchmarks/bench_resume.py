@@ -20,7 +20,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from sightline.monitor.decoding.resumable import ResumableGeneration, Step
+from sightline.monitor.decoding.resumable import ResumableGeneration
+from sightline.monitor.decoding.step import Step
 from torch import Tensor
 
 from .workbench import SHAPES, build, environment, prompt, record, summary

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from sightline.monitor.decoding.resumable import ResumableGeneration, Step
+from sightline.monitor.decoding.resumable import ResumableGeneration
+from sightline.monitor.decoding.step import Step
 from torch import Tensor
 from transformers import set_seed
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 from sightline.monitor.decoding.forcing import Ban
-from sightline.monitor.decoding.resumable import ResumableGeneration, Step
+from sightline.monitor.decoding.resumable import ResumableGeneration
+from sightline.monitor.decoding.step import Step
 from torch import Tensor
 from transformers import StoppingCriteria
 

@@ -11,8 +11,9 @@ from PIL import Image
 from sightline.monitor.attention.intervention import HeadGuided
 from sightline.monitor.attention.tap import AttentionTap
 from sightline.monitor.decoding.forcing import Ban
-from sightline.monitor.decoding.resumable import ResumableGeneration, Step
+from sightline.monitor.decoding.resumable import ResumableGeneration
 from sightline.monitor.decoding.rollback import RollbackError
+from sightline.monitor.decoding.step import Step
 from sightline.monitor.models.anatomy import Anatomy
 from sightline.monitor.models.small import small_model
 from torch import Tensor
