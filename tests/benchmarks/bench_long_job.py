@@ -200,7 +200,9 @@ def collect(folder: Path, out: Path, images: int) -> Course:
             watched.look()
             return {"input_ids": torch.empty(len(opened), 1)}
 
-        def _recorded(self, images: Sequence[ImageFacts], *_: Any) -> list[CollectedCaption]:
+        def _recorded(
+            self, images: Sequence[ImageFacts], inputs: Any, reader: Any
+        ) -> list[CollectedCaption]:
             watched.add(len(images))
             return [replace(kept[0], image_id=one.image_id, file=one.file) for one in images]
 
