@@ -68,7 +68,7 @@ def _candidates(monitor: Monitor, report: Report, image: Images) -> Iterator[str
         for known in (probe, DEFAULT_PROMPT):
             inner = _inner(monitor, report, image, probe, known)
             if inner is not None:
-                yield from (inner, f"{token}{inner}") if known != probe else (inner,)
+                yield inner if token in inner else f"{token}{inner}"
 
 
 def _inner(

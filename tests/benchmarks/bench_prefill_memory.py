@@ -42,7 +42,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     model = build(shape, device, dtype, "eager" if maps else "sdpa")
     inputs = prompt(model, shape, images=options.images, batch=options.batch)
     watch = tap_only("all")(model, inputs) if options.arm == "watched" else nullcontext({})
-    before = _restart_peak(device)
+    before = restart_peak(device)
     with watch as extra:
         output = model.generate(
             **inputs,
@@ -54,20 +54,20 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         )
     if maps and output.attentions[0][0] is None:
         raise RuntimeError("The eager arm must return attention maps, returned none.")
-    peak = _peak(device)
-    return {"peak": peak, "above": peak - before}
+    highest = peak(device)
+    return {"peak": highest, "above": highest - before}
 
 
-def _restart_peak(device: torch.device) -> float:
+def restart_peak(device: torch.device) -> float:
     """Start the high-water mark anew; what is held now, in MiB."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return _peak(device)
+    return peak(device)
 
 
-def _peak(device: torch.device) -> float:
+def peak(device: torch.device) -> float:
     """The high-water mark, in MiB.
 
     Read from ``/proc``: what ``getrusage`` calls the maximum counts the parent process as well.
