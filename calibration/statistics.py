@@ -17,7 +17,7 @@ from .ranking import Ranking, divide
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_NUMBERS: Final = 10_000_000  # of a bootstrap that are in memory together
+_NUMBERS: Final = 2_000_000  # of a bootstrap that are in memory together
 _AT_ONCE: Final = 25  # draws whose weights are in memory together
 
 
