@@ -182,7 +182,7 @@ def test_what_is_not_the_reports_is_refused() -> None:
         ("the report says", changed(text=spelled), picture),
         ("image tokens of its own", changed(tokens=(marked, *report.tokens[1:])), picture),
         ("numbered below", changed(tokens=(beyond, *report.tokens[1:])), picture),
-        ("within 10% of SVAR", report, Image.new("RGB", picture.size, "green")),
+        ("within 2% of SVAR", report, scene(1)),
     ]
     for message, one, shown in refused:
         with pytest.raises(InputError, match=message):
