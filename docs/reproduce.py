@@ -50,7 +50,7 @@ class Sizes:
 
 PARTS = ("fit", "policy", "test")
 PAPER = Sizes(fit=5000, policy=500, test=500, tried=100)
-SMALL = Sizes(fit=600, policy=300, test=200, tried=60)
+SMALL = Sizes(fit=600, policy=200, test=200, tried=30)
 REHEARSED = Sizes(fit=48, policy=20, test=6, tried=1)
 
 
