@@ -54,6 +54,12 @@ def test_what_the_table_says_is_so(results: Results, name: str) -> None:
         assert ask(column, name) == results.rows[name][column], column
 
 
+@pytest.mark.parametrize("name", ["lfm2_vl", "mistral_large4"])
+def test_what_the_table_says_of_compiling_is_so(results: Results, name: str) -> None:
+    """Layers without attention between others, and masks that a model makes by a name."""
+    assert ask("compiled", name) == results.rows[name]["compiled"]
+
+
 @pytest.mark.parametrize("name", sorted(BUILDERS))
 def test_who_is_refused_is_refused_in_words(results: Results, name: str) -> None:
     """Families that the table calls refused are refused before anything is decoded."""
