@@ -41,7 +41,7 @@ def about(report: Report) -> dict[str, JsonValue]:
 
 def _mention(mention: MentionSection, tokens: tuple[TokenSection, ...]) -> dict[str, JsonValue]:
     known: dict[str, Any] = mention.model_dump(
-        mode="json", exclude={"lemma", "first_token", "last_token", "threshold"}
+        mode="json", exclude={"lemma", "first_token", "last_token", "threshold", "inside"}
     )
     if mention.first_token < len(tokens):
         first = tokens[mention.first_token]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from itertools import islice
@@ -16,10 +17,42 @@ from pydantic import JsonValue
 
 from ..report import Failure, Report
 from .entry import about, entry
-from .thumbnails import MANY, SIDE, SMALL, thumbnail
+from .images import Images
+from .inside import packed_inside
 
 _AT_ONCE: Final = 50
 """Pictures that the page unpacks together: as many as a reader sees and a few more."""
+
+_SCRIPTS: Final = (
+    "common",
+    "inside",
+    "heatmap",
+    "profile",
+    "sight",
+    "panel",
+    "difference",
+    "entries",
+    "summary",
+    "list",
+    "caption",
+    "actions",
+    "report",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Captions:
+    """Lines of a reports file, or of several that belong together.
+
+    Attributes:
+        records: in the order in which the page lists them; read once.
+        count: how many there are.
+        name: what readers know them by.
+    """
+
+    records: Iterable[Report | Failure]
+    count: int
+    name: str = ""
 
 
 def page(
@@ -29,10 +62,7 @@ def page(
     title: str = "Captions",
     base: Path = Path(),
 ) -> Iterator[str]:
-    """The page in pieces; joined, they are one HTML file that loads nothing and asks nobody.
-
-    What captions, labels and file names say is text there, whatever it looks like: it travels as
-    JSON and is never read as HTML, and the page forbids itself every script but its own.
+    """The page of one file's reports; see :func:`page_of`.
 
     Args:
         records: lines of a reports file, in the order in which the page lists them.
@@ -40,8 +70,28 @@ def page(
         title: what the page is called.
         base: the folder that the images' paths start from.
     """
-    style = _asset("common.css") + _asset("report.css")
-    script = _asset("common.js") + _asset("report.js").removeprefix('"use strict";\n')
+    return page_of([Captions(records, count)], title=title, base=base)
+
+
+def page_of(
+    captions: Sequence[Captions], *, title: str = "Captions", base: Path = Path()
+) -> Iterator[str]:
+    """The page in pieces; joined, they are one HTML file that loads nothing and asks nobody.
+
+    Where several files have captions of the same images, each image's stand side by side.
+
+    What captions, labels and file names say is text there, whatever it looks like: it travels as
+    JSON and is never read as HTML, and the page forbids itself every script but its own.
+
+    Args:
+        captions: what is shown; what a file has of an image is compared with the first file's.
+        title: what the page is called.
+        base: the folder that the images' paths start from.
+    """
+    style = "".join(map(_asset, ("common.css", "inside.css", "report.css")))
+    script = '"use strict";\n' + "".join(
+        _asset(f"{name}.js").removeprefix('"use strict";\n') for name in _SCRIPTS
+    )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     policy = (
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
@@ -56,27 +106,37 @@ def page(
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n{body}"
     )
     abouts: dict[str, int] = {}
-    side = SMALL if count >= MANY else SIDE
-    coming = iter(records)
+    several = len(captions) > 1
+    images = Images(base, count=sum(one.count for one in captions), compared=several)
+    coming = ((file, record) for file, one in enumerate(captions) for record in one.records)
+    place = 0
     while some := list(islice(coming, _AT_ONCE)):
         entries: list[JsonValue] = []
         pictures: list[JsonValue] = []
-        for record in some:
+        for file, record in some:
             mine: int | None = None
             if isinstance(record, Report):
                 mine = abouts.setdefault(json.dumps(about(record)), len(abouts))
-            entries.append(entry(record, mine))
-            pictures.append(_picture(record, base, side))
+                inside = packed_inside(record)
+                if inside is not None:
+                    yield (
+                        f'<script type="text/plain" class="inside" data-entry="{place}">{inside}'
+                        f"</script>\n"
+                    )
+            known = entry(record, mine)
+            if several:
+                known["file"] = file
+            first = images.first(record, place)
+            if first is not None:
+                known["with"] = first
+            entries.append(known)
+            pictures.append(images.picture(record))
+            place += 1
         yield _data("entries", entries)
         yield _data("pictures", pictures)
     yield _data("abouts", [json.loads(one) for one in abouts])
+    yield _data("files", [one.name for one in captions])
     yield f"<script>{script}</script>\n</body>\n</html>\n"
-
-
-def _picture(record: Report | Failure, base: Path, side: int) -> str | None:
-    if isinstance(record, Failure) or record.image is None:
-        return None
-    return thumbnail(base / record.image.path, side=side)
 
 
 def _data(kind: str, values: Any) -> str:

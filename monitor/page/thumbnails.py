@@ -13,13 +13,24 @@ from ..errors import ImageError
 from ..models.images import open_image
 
 SIDE: Final = 320
-"""Pixels of a thumbnail's longer side where there are few."""
+"""Pixels of a thumbnail's longer side."""
+
+LARGE: Final = 640
+"""Where there are few: maps are laid over it, and it can be looked at large."""
+
+FEW: Final = 200
+"""Up to how many captions."""
 
 SMALL: Final = 160
 """Where there are many."""
 
 MANY: Final = 1000
 """From how many captions on."""
+
+
+def side_of(count: int) -> int:
+    """Pixels of the thumbnails' longer side on a page of so many captions."""
+    return LARGE if count <= FEW else SMALL if count >= MANY else SIDE
 
 
 def thumbnail(path: Path, *, side: int = SIDE) -> str | None:

@@ -65,7 +65,8 @@ def test_page_loads_nothing_and_holds_everything(tmp_path: Path) -> None:
     reader.feed(text)
     assert not {tag for tag, _ in reader.tags} & {"link", "iframe", "object", "embed", "base"}
     assert not [name for _, names in reader.tags for name in names if name in ("src", "href")]
-    assert "://" not in text
+    # The name of SVG's elements looks like an address and is none.
+    assert "://" not in text.replace("http://www.w3.org/2000/svg", "")
     data = {kind: json.loads(what) for kind, what in reader.scripts if kind != "code"}
     assert [one["text"] for one in data["entries"]] == ["A cat and a dog."] * 2
     assert data["pictures"][0].startswith("data:image/webp;base64,")
