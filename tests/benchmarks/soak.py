@@ -176,7 +176,7 @@ def _rounds(
             (other, {"prompt_lookup_num_tokens": 3}),
         )
         if monitor.calibration is not None:
-            ways += ((both, {"policy": "stop"}), (single, {"policy": "redecode"}))
+            ways = (*ways, (both, {"policy": "stop"}), (single, {"policy": "redecode"}))
         for inputs, way in ways:
             written += len(monitor.generate(**inputs, **LENGTH, **way).reports)
         written += _streamed(monitor, other, early=bool(turn % 4))

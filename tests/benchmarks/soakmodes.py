@@ -7,9 +7,9 @@ A process measures one mode: what memory does in it is not what another one left
 are written as they come, and half as many more with garbage collected and the allocator made to
 give back what it keeps, every ten.
 
-In the first hundreds of captions a few KiB each are CPython's: it keeps freed tuples, up to 2,000 of
-each size, to use them again. ``gc.collect()``, which finds no garbage then, gives them back, and the
-longer a process runs the fewer are new; hence the second slope, and the long soak.
+In the first hundreds of captions a few KiB each are CPython's: it keeps freed tuples, up to 2,000
+of each size, to use them again. ``gc.collect()``, which finds no garbage then, gives them back, and
+the longer a process runs the fewer are new; hence the second slope, and the long soak.
 """
 
 from __future__ import annotations
