@@ -40,8 +40,9 @@ def tiles(tiny: tuple[Any, LlavaProcessor]) -> LlavaNextProcessor:
 
 def lengths(processor: Any, slept: list[float] | None = None) -> PromptLengths:
     """Of a processor, without real pauses."""
-    sleep = [].append if slept is None else slept.append
-    return PromptLengths(processor, "What?", max_pixels=MAX_PIXELS, retries=Retries(2, sleep=sleep))
+    pauses: list[float] = [] if slept is None else slept
+    retries = Retries(2, sleep=pauses.append)
+    return PromptLengths(processor, "What?", max_pixels=MAX_PIXELS, retries=retries)
 
 
 def test_prompts_that_do_not_vary_are_told_at_once(tiny: tuple[Any, LlavaProcessor]) -> None:
