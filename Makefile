@@ -48,7 +48,7 @@ bench:           ## Measure what watching costs; writes results beside the scrip
 reproduce:       ## Run the recipe of docs/reproduce.md on the small model. A quarter of an hour.
 	$(PYTHON) docs/reproduce.py --out runs/reproduce --workers $(WORKERS)
 
-support:         ## Measure which families of models can be watched; writes README's table. An hour.
-	$(PYTHON) -m tests.support.table --update README.md
+support:         ## Measure which families of models can be watched; writes docs/models.md. An hour.
+	$(PYTHON) -m tests.support.table --update docs/models.md
 
 check: lint types test  ## What must pass before a commit.

@@ -15,7 +15,7 @@ Examples:
   sightline calibrate compare table/ --on test/             # fit on one, measure on another
   sightline calibrate compare table/ --on test/ --on coco/ --detectors svar,prior,fused
   sightline calibrate compare table/ --on test/ --json | jq '.comparisons[0].rows[].auroc'
-  sightline calibrate compare table/ --on test/ --update README.md
+  sightline calibrate compare table/ --on test/ --update detectors.md
 
 \b
 What it shows:

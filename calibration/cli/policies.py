@@ -35,7 +35,7 @@ Examples:
     --out outcomes.jsonl --workers 4 --figure frontier.png
 \b
   sightline evaluate policies --out outcomes.jsonl                 # again, from the file alone
-  sightline evaluate policies --out outcomes.jsonl --update README.md --all
+  sightline evaluate policies --out outcomes.jsonl --update policies.md --all
   sightline evaluate policies --out outcomes.jsonl --json | jq '.rows[] | [.way, .misses]'
 
 \b

@@ -1,4 +1,4 @@
-"""The comparison of ways as people read it: on a terminal, as Markdown in a README, as JSON."""
+"""The comparison of ways as people read it: on a terminal, as Markdown in a page, as JSON."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def terminal(comparison: Comparison, *, width: int) -> Group:
 
 
 def markdown(comparison: Comparison) -> str:
-    """The table for a README, and what its columns mean."""
+    """The table for a page, and what its columns mean."""
     lines = [
         f"**{escaped(heading(comparison))}**",
         "",

@@ -1,4 +1,4 @@
-"""The comparison as people read it: on a terminal, as Markdown in a README, as JSON in a pipe."""
+"""The comparison as people read it: on a terminal, as Markdown in a page, as JSON in a pipe."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _terminal(comparison: Comparison, wide: bool) -> Iterator[Table | Text]:
 
 
 def markdown(comparisons: Sequence[Comparison]) -> str:
-    """The tables for a README, one after the other, and what their columns mean."""
+    """The tables for a page, one after the other, and what their columns mean."""
     blocks = [_markdown(comparison) for comparison in comparisons]
     return "\n\n".join((*blocks, NOTE)) + "\n"
 

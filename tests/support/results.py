@@ -1,4 +1,4 @@
-"""What was measured of each family, as a file and as README's table."""
+"""What was measured of each family, as a file and as the table of docs/models.md."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ class Results:
         """Write all of it as JSON, families in order."""
         path.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
-    # --- README -------------------------------------------------------------------------------
+    # --- the page -----------------------------------------------------------------------------
 
     def markdown(self) -> str:
-        """The block between README's markers."""
+        """The block between the page's markers."""
         watched = [name for name, row in self.rows.items() if row["observed"].works]
         refused = [name for name in self.rows if name not in watched]
         reasons: list[str] = []
@@ -156,10 +156,10 @@ def unknown() -> list[str]:
     ]
 
 
-def replaced(readme: str, block: str) -> str:
-    """README with the block between its markers."""
-    before, start, rest = readme.partition(START)
+def replaced(page: str, block: str) -> str:
+    """The page with the block between its markers."""
+    before, start, rest = page.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
-        raise ValueError(f"README must hold the lines {START} and {END}.")
+        raise ValueError(f"The page must hold the lines {START} and {END}.")
     return before + block + after

@@ -1,9 +1,9 @@
-"""Measure which families can be watched, and write the table into README.
+"""Measure which families can be watched, and write the table into docs/models.md.
 
-python -m tests.support.table --update README.md            # everything: an hour
-python -m tests.support.table --only llava --only gemma4    # measured again, merged
+python -m tests.support.table --update docs/models.md            # everything: an hour
+python -m tests.support.table --only llava --only gemma4         # measured again, merged
 python -m tests.support.table --columns compiled --workers 1
-python -m tests.support.table --render --update README.md   # no measurement
+python -m tests.support.table --render --update docs/models.md   # no measurement
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .results import NOT_MEASURED, RESULTS, Results, replaced
 
 @click.command(help=(__doc__ or "").replace("\n\n    ", "\n\n\b\n    "))
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
-@click.option("--update", type=click.Path(path_type=Path, exists=True), help="README to rewrite.")
+@click.option("--update", type=click.Path(path_type=Path, exists=True), help="The page to rewrite.")
 @click.option("--only", multiple=True, type=click.Choice(list(BUILDERS)), help="These families.")
 @click.option("--columns", multiple=True, type=click.Choice(list(COLUMNS)), help="These columns.")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True)

@@ -1,4 +1,4 @@
-"""The support table: complete, as README shows it, and still true where that is cheap to see."""
+"""The support table: complete, as the page shows it, and still true where that is cheap to see."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .checks import COLUMNS, ask
 from .family import BUILDERS, build
 from .results import NOT_BUILT, Results, replaced, unknown
 
-README = Path(__file__).parent.parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "models.md"
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +20,12 @@ def results() -> Results:
     return Results.load()
 
 
-def test_readme_shows_the_results(results: Results) -> None:
-    """The block between README's markers is made from results.json."""
-    text = README.read_text(encoding="utf-8")
+def test_the_page_shows_the_results(results: Results) -> None:
+    """The block between the page's markers is made from results.json."""
+    text = PAGE.read_text(encoding="utf-8")
     assert replaced(text, results.markdown()) == text, (
-        "README's support table must be that of results.json: "
-        "python -m tests.support.table --render --update README.md"
+        "The support table must be that of results.json: "
+        "python -m tests.support.table --render --update docs/models.md"
     )
 
 
