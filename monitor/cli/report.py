@@ -1,17 +1,14 @@
-"""Make a page to look at, or a table, of a file of reports."""
+"""Make a page to look at, or a table, of files of reports."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
-
-if TYPE_CHECKING:
-    from ..report import Failure, Report
 
 _FORMATS: Final = ("html", "csv", "spacy", "sarif", "coco")
 _SUFFIXES: Final = {".html": "html", ".htm": "html", ".csv": "csv", ".sarif": "sarif"}
@@ -22,9 +19,18 @@ _SUFFIXES: Final = {".html": "html", ".htm": "html", ".csv": "csv", ".sarif": "s
 Examples:
   sightline caption photos/ --out reports.jsonl
   sightline report reports.jsonl --out page.html
+  sightline report greedy.jsonl stop.jsonl --out compared.html
+  sightline demo && sightline report reports/ --out demo.html
   sightline report reports.jsonl --out nouns.csv
   sightline report reports.jsonl --format coco --out results.json
   sightline report reports.jsonl --format spacy | head -1 | jq '.spans'
+
+\b
+Input:
+  Files of one report a line, as `sightline caption --out` writes them; single reports, as
+  `sightline demo` writes them; folders of either; "-" for stdin. Where several files are about
+  the same images, the page has each image's captions side by side. Reports that went through
+  `sightline inspect` show where each noun looked, layer by layer, and what each patch reads as.
 
 \b
 Formats:
@@ -37,12 +43,15 @@ Formats:
 \b
 Exit codes:
   0    written
-  1    it cannot be written, or a line is no report
+  1    it cannot be written, or something is no report
   2    the command line is wrong
 """
 )
 @click.argument(
-    "reports", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+    "reports",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, allow_dash=True, path_type=Path),
 )
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to; by default stdout."
@@ -60,11 +69,10 @@ Exit codes:
     default=Path(),
     help="Folder that relative image paths start from; by default the present one.",
 )
-def report(reports: Path, out: Path | None, form: str | None, title: str, images: Path) -> None:
-    """Make a page to look at of REPORTS, the lines that `sightline caption --out` wrote.
-
-    "-" reads them from stdin.
-    """
+def report(
+    reports: tuple[Path, ...], out: Path | None, form: str | None, title: str, images: Path
+) -> None:
+    """Make a page to look at of REPORTS, or a table."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -73,28 +81,22 @@ def report(reports: Path, out: Path | None, form: str | None, title: str, images
     from ..exports.docs import docs
     from ..exports.sarif import sarif
     from ..exports.spreadsheet import spreadsheet
-    from ..page.page import page
+    from ..page.page import Captions, page_of
+    from .sources import sources
 
     form = form or _SUFFIXES.get(out.suffix.lower() if out is not None else "", "html")
     if out is None and form == "html" and sys.stdout.isatty():
         raise click.UsageError("A page is no sight for a terminal: give --out page.html.")
     console = Console(stderr=True)
     try:
-        with ExitStack() as stack:
-            if str(reports) == "-":
-                lines: Iterable[str] = [line for line in sys.stdin if line.strip()]
-                count = len(list(lines))
-            else:
-                file = stack.enter_context(reports.open(encoding="utf-8"))
-                count = sum(1 for line in file if line.strip())
-                file.seek(0)
-                lines = file
-            if not count:
-                raise click.ClickException(
-                    f"{reports} must hold reports and is empty. Write some: sightline caption."
-                )
-            progress = stack.enter_context(Progress(console=console, transient=True))
-            records = _parsed(progress.track(lines, total=count, description=form), str(reports))
+        found = sources(reports)
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task(form, total=sum(one.count for one in found))
+            parts = [
+                Captions(one.records(lambda: progress.advance(task)), one.count, one.name)
+                for one in found
+            ]
+            records = chain.from_iterable(part.records for part in parts)
             match form:
                 case "csv":
                     pieces = spreadsheet(records)
@@ -105,7 +107,7 @@ def report(reports: Path, out: Path | None, form: str | None, title: str, images
                 case "coco":
                     pieces = coco(records)
                 case _:
-                    pieces = page(records, count=count, title=title, base=images)
+                    pieces = page_of(parts, title=title, base=images)
             _write(out, pieces)
     except BrokenPipeError:
         raise  # the reader has seen enough: click ends quietly
@@ -114,26 +116,6 @@ def report(reports: Path, out: Path | None, form: str | None, title: str, images
     if out is not None:
         size = out.stat().st_size / 1e6
         console.print(f"Wrote {out} ({size:.1f} MB).", highlight=False, markup=False)
-
-
-def _parsed(lines: Iterable[str], source: str) -> Iterator[Report | Failure]:
-    from pydantic import ValidationError
-
-    from ..report import parse_record
-
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            yield parse_record(line)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise click.ClickException(
-                f"Every line must be a report of `sightline caption`; line {number} of {source} is "
-                f"none ({where + ': ' if where else ''}{first['msg']}). Remove it, or write the "
-                f"reports again."
-            ) from error
 
 
 def _write(out: Path | None, pieces: Iterable[str]) -> None:

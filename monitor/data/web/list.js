@@ -132,9 +132,9 @@ function fillFilters() {
   for (const entry of entries) for (const name of new Set(objects(entry).map((one) => one.object))) counts.set(name, (counts.get(name) ?? 0) + 1);
   const names = [...counts].sort((a, b) => a[0].localeCompare(b[0], "en"));
   at("object").append(...names.map(([name, number]) => make("option", { value: name }, `${name} (${number})`)));
-  for (const one of document.querySelectorAll(".comparing")) one.hidden = !compared;
+  for (const one of document.querySelectorAll(".comparing")) one.hidden = files.length < 2;
+  if (files.length > 1) at("of").append(...files.map((name, file) => make("option", { value: file }, name)));
   if (!compared) return;
-  at("of").append(...files.map((name, file) => make("option", { value: file }, name)));
   at("done").append(make("option", { value: "differ" }, "captions differ"), make("option", { value: "same" }, "captions the same"));
   at("sort").append(make("option", { value: "apart" }, "most different"));
 }

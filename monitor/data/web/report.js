@@ -162,7 +162,7 @@ function account(entry) {
   return make(
     "details",
     {},
-    make("summary", {}, compared ? `How it was made: ${files[entry.file]}` : "How it was made"),
+    make("summary", {}, files.length > 1 ? `How it was made: ${files[entry.file]}` : "How it was made"),
     ...words.map((promise) => make("p", { class: "promise" }, promise)),
     ...(calibration?.limits ?? []).map((limit) => make("p", { class: "limit" }, limit)),
     definitions(facts),
@@ -206,7 +206,7 @@ at("list").addEventListener("scroll", () => {
   });
 });
 addEventListener("resize", draw);
-at("summary").replaceWith(compared ? table() : tiles());
+at("summary").replaceWith(files.length > 1 ? table() : tiles());
 fillFilters();
 if (groups.length) {
   const asked = Number(location.hash.slice(1)) - 1;
