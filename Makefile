@@ -5,7 +5,7 @@ PYTHON ?= .venv/bin/python
 export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
-.PHONY: help setup format lint types test schema wheel bench reproduce support check
+.PHONY: help setup format lint types test schema docs wheel bench reproduce support check
 
 help:            ## What there is.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -32,6 +32,9 @@ test:            ## Run the tests.
 schema:          ## Renew the JSON Schemas that ship with the package.
 	$(PYTHON) -m sightline.monitor.cli.schema > monitor/data/schema/report-v1.json
 	$(PYTHON) -m sightline.monitor.cli.schema calibration > monitor/data/schema/calibration-v1.json
+
+docs:            ## Build the site into build/site; a dead link or an odd docstring is an error.
+	$(PYTHON) -m mkdocs build --strict --config-file docs/site/mkdocs.yml
 
 wheel:           ## Build a wheel into dist/.
 	$(PYTHON) -m build --wheel
