@@ -30,6 +30,7 @@ _SCRIPTS: Final = (
     "profile",
     "sight",
     "panel",
+    "look",
     "difference",
     "entries",
     "summary",

@@ -38,9 +38,24 @@ _HEADERS: Final = {
 _PAGE: Final = {
     "/": ("live.html", "text/html"),
     "/common.css": ("common.css", "text/css"),
-    "/common.js": ("common.js", "text/javascript"),
+    "/inside.css": ("inside.css", "text/css"),
     "/live.css": ("live.css", "text/css"),
-    "/live.js": ("live.js", "text/javascript"),
+    **{
+        f"/{name}.js": (f"{name}.js", "text/javascript")
+        for name in (
+            "common",
+            "inside",
+            "heatmap",
+            "profile",
+            "sight",
+            "panel",
+            "caption",
+            "actions",
+            "look",
+            "answer",
+            "live",
+        )
+    },
 }
 """The page's files, by address. They and the sample images are all that a client can get."""
 

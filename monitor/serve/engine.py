@@ -11,8 +11,10 @@ from typing import Any, Final
 
 import torch
 
+from ..attention.lens import has_lens
 from ..errors import SightlineError
 from ..events import Event
+from ..inspection import inspect
 from ..report import Report
 from ..session import Monitor
 from ..watching.stream import EventStream
@@ -27,10 +29,13 @@ class Finished:
     Attributes:
         report: everything known of the caption.
         prompt_tokens: tokens of the prompt, image tokens among them.
+        uninspected: why the report does not say what the model's inside was like, where that was
+            asked for.
     """
 
     report: Report
     prompt_tokens: int
+    uninspected: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,28 @@ class Engine:
                         _LATE.format(self.limits.seconds), status=504, code="timeout"
                     )
                 tell(event)
-        tell(Finished(stream.watch.reports[0], int(inputs["input_ids"].shape[-1])))
+        report, why = stream.watch.reports[0], None
+        if question.inside and not gone.is_set():
+            report, why = self._inspect(report, question, until)
+        tell(Finished(report, int(inputs["input_ids"].shape[-1]), why))
+
+    def _inspect(
+        self, report: Report, question: Question, until: float
+    ) -> tuple[Report, str | None]:
+        """The report with its inside; as it is and the reason, where that cannot be had."""
+        if time.monotonic() > until:
+            return report, "The time for this answer went into the caption."
+        images = list(question.images)
+        try:
+            return inspect(
+                self.monitor,
+                report,
+                images[0] if len(images) == 1 else images,
+                lens=has_lens(self.monitor.anatomy),
+                question=question.text,
+            ), None
+        except SightlineError as error:
+            return report, str(error)
 
 
 def _explained(error: BaseException) -> BaseException:

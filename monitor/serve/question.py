@@ -48,6 +48,7 @@ class _Extra(BaseModel):
     policy: str | dict[str, Any] = "flag"
     threshold: float | None = None
     show: Show = "hold"
+    inside: bool = False
 
 
 class _StreamOptions(BaseModel):
@@ -100,6 +101,7 @@ class Question:
         stop: texts that end the caption.
         policy: what to do about flags.
         show: when text is sent.
+        inside: whether the caption is looked at again for what the model's inside was like.
         stream: whether the answer comes in pieces.
         usage: whether the last piece counts tokens.
     """
@@ -114,6 +116,7 @@ class Question:
     stop: tuple[str, ...]
     policy: Policy | str
     show: Show
+    inside: bool
     stream: bool
     usage: bool
 
@@ -166,6 +169,7 @@ def read_question(body: bytes, limits: Limits) -> Question:
         stop=stop,
         policy=_policy(extra),
         show=extra.show,
+        inside=extra.inside,
         stream=request.stream,
         usage=request.stream_options is not None and request.stream_options.include_usage,
     )

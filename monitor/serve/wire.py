@@ -8,7 +8,8 @@ Each chunk may have a field ``sightline``, which clients that do not know it pas
 - ``retract``: under ``"show": "live"``, the answer is void from the character ``start`` on, and
   the verdicts from the mention ``mention`` on; the chunks that follow go on from there;
 - ``actions``: what the policy did, as in the report;
-- ``report``: with the last chunk, the whole report.
+- ``report``: with the last chunk, the whole report; with ``"inside": true`` in the request also
+  what the model's inside was like, or the reason why that is not known in ``uninspected``.
 """
 
 from __future__ import annotations
@@ -73,8 +74,7 @@ class Answer:
 
     def _last(self, finished: Finished) -> Iterator[str]:
         report = finished.report
-        told = {"report": report.model_dump(mode="json")}
-        yield self._chunk({}, finish=_ENDS[report.finish], sightline=told)
+        yield self._chunk({}, finish=_ENDS[report.finish], sightline=_told(finished))
         if self._usage:
             yield _event({**self._head("chat.completion.chunk"), "choices": [], **_usage(finished)})
         yield DONE
@@ -92,7 +92,7 @@ class Answer:
             **self._head("chat.completion"),
             "choices": [choice],
             **_usage(finished),
-            "sightline": {"report": report.model_dump(mode="json")},
+            "sightline": _told(finished),
         }
 
     def _head(self, kind: str) -> dict[str, Any]:
@@ -150,6 +150,11 @@ def _done(action: Action) -> dict[str, Any]:
     known = asdict(action)
     del known["row"]
     return {**known, "start": known.pop("offset"), "first_token": action.start}
+
+
+def _told(finished: Finished) -> dict[str, Any]:
+    told: dict[str, Any] = {"report": finished.report.model_dump(mode="json")}
+    return told if finished.uninspected is None else {**told, "uninspected": finished.uninspected}
 
 
 def _usage(finished: Finished) -> dict[str, Any]:

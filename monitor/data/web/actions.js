@@ -14,7 +14,7 @@ function actionCard(action) {
     action.tries.length
       ? make("ol", {}, ...action.tries.map((one) => make("li", {}, `${one.intervention}: “${one.text}”${scored(one.score)}, ${one.result}, ${one.tokens} tokens`)))
       : null,
-    make("p", { class: "note" }, `${action.extra_tokens} extra tokens${action.milliseconds === undefined ? "" : `, ${number(action.milliseconds)} ms`}`),
+    make("p", { class: "note" }, `${action.extra_tokens} extra tokens${(action.milliseconds ?? null) === null ? "" : `, ${number(action.milliseconds)} ms`}`),
   );
 }
 
@@ -25,7 +25,7 @@ function doneAbout(entry, mention) {
       return [make("p", { class: "done" }, make("strong", {}, "Kept"), ` — ${action.reason}.`)];
     const place = action.outcome === "replaced" && action.new ? written(entry, action) : null;
     if (!place || mention.start < place[0] || mention.start >= place[1]) return [];
-    const better = action.old_score === undefined || action.new_score === undefined ? "" : `; the highest score went from ${number(action.old_score)} to ${number(action.new_score)}`;
+    const better = scored(action.old_score) === "" || scored(action.new_score) === "" ? "" : `; the highest score went from ${number(action.old_score)} to ${number(action.new_score)}`;
     return [make("p", { class: "done" }, make("strong", {}, "Written in place of "), make("del", {}, action.old), ` — ${action.reason}${better}.`)];
   });
 }

@@ -2,6 +2,7 @@
 
 let image = null; // a data: address
 let running = null; // stops what is being written
+let latest = null; // what is looked at
 
 /* --- the image ---------------------------------------------------------------------------- */
 
@@ -27,92 +28,7 @@ for (const name of ["dragover", "dragleave", "drop"])
     if (name === "drop") take(event.dataTransfer.files[0]);
   });
 
-/* --- one answer --------------------------------------------------------------------------- */
-
-/** A caption that grows and shrinks as its events come. */
-class Answer {
-  constructor(title) {
-    this.text = "";
-    this.mentions = [];
-    this.gone = [];
-    this.caption = make("p", { class: "caption" });
-    this.list = make("ul");
-    this.foot = make("p", { class: "note" });
-    this.element = make("article", { class: "answer" }, make("h2", {}, title), this.caption, this.list, this.foot);
-    this.began = performance.now();
-    this.over = false;
-  }
-
-  chunk(chunk) {
-    if (chunk.error) return this.fail(chunk.error.message);
-    this.text += chunk.choices[0]?.delta.content ?? "";
-    const told = chunk.sightline ?? {};
-    if (told.retract) {
-      this.text = this.text.slice(0, told.retract.start);
-      this.mentions.length = Math.min(this.mentions.length, told.retract.mention);
-    }
-    for (const mention of told.mentions ?? []) this.mentions[mention.index] = mention;
-    for (const action of told.actions ?? []) this.act(action);
-    if (told.report) this.finish(told.report);
-    this.draw();
-  }
-
-  act(action) {
-    this.list.append(
-      make(
-        "li",
-        {},
-        make("strong", {}, action.outcome),
-        ` (${action.objects.join(", ")}): `,
-        make("del", {}, action.old),
-        action.new ? " → " : null,
-        action.new ? make("ins", {}, action.new) : null,
-      ),
-    );
-  }
-
-  finish(report) {
-    this.over = true;
-    this.text = report.text;
-    const seconds = ((performance.now() - this.began) / 1000).toFixed(1);
-    const flagged = report.mentions.filter((one) => one.flagged).length;
-    this.foot.textContent = `${report.tokens.length} tokens, ${seconds} s, ${flagged} flagged`;
-  }
-
-  fail(message) {
-    this.over = true;
-    this.element.append(make("p", { class: "limit", role: "alert" }, message));
-    this.draw();
-  }
-
-  draw() {
-    const pieces = [];
-    let place = 0;
-    for (const mention of this.mentions) {
-      if (!mention || mention.end > this.text.length || mention.start < place) continue;
-      if (!mention.visible && !mention.flagged) continue;
-      pieces.push(this.text.slice(place, mention.start), this.mark(mention));
-      place = mention.end;
-    }
-    pieces.push(this.text.slice(place));
-    if (!this.over) pieces.push(make("span", { class: "cursor", "aria-hidden": "true" }));
-    this.caption.replaceChildren(...pieces);
-  }
-
-  mark(mention) {
-    const p = suspicion({ ...mention, object: mention.object ?? undefined });
-    const kind = `mention${p === null ? "" : " scored"}${mention.flagged ? " flagged" : ""}`;
-    const said = p === null ? null : `${mention.flagged ? "likely made up, " : ""}${percent(p)}`;
-    const element = make(
-      "span",
-      { class: kind, title: said },
-      this.text.slice(mention.start, mention.end),
-      mention.flagged ? make("span", { class: "hidden" }, ` (${said})`) : null,
-    );
-    if (p !== null) element.style.setProperty("--p", Math.min(1, Math.max(0, p)));
-    return element;
-  }
-}
+/* --- asking ------------------------------------------------------------------------------- */
 
 /** Ask, and feed the answer with its chunks. */
 async function ask(answer, extra, signal) {
@@ -142,6 +58,15 @@ async function ask(answer, extra, signal) {
   }
 }
 
+/** The picture as it is asked about, to look at when the captions are whole. */
+function newLook() {
+  const { naturalWidth: width, naturalHeight: height } = at("picture");
+  latest = new Look({ source: image, alt: "", width, height });
+  at("look").hidden = true;
+  at("look").replaceChildren(latest.sight.element, latest.panel);
+  return latest;
+}
+
 /* --- the form ----------------------------------------------------------------------------- */
 
 const threshold = () => Number(at("threshold").value) / 100;
@@ -158,21 +83,33 @@ at("form").addEventListener("submit", async (event) => {
   at("go").textContent = "Stop";
   const policy = at("policy");
   const calibrated = document.body.dataset.calibrated === "yes";
-  const mine = new Answer(calibrated ? policy.selectedOptions[0].text : "measured, never flagged");
+  const inside = at("inside").checked;
+  const look = newLook();
+  const settle = (answer) => {
+    at("look").hidden = false;
+    answer.settle(look);
+  };
+  const mine = new Answer(calibrated ? policy.selectedOptions[0].text : "measured, never flagged", settle);
   const asked = [];
   const answers = [mine.element];
   if (calibrated)
-    asked.push([mine, { policy: policy.value, show: at("show").value, threshold: threshold() }]);
-  else asked.push([mine, {}]);
+    asked.push([mine, { policy: policy.value, show: at("show").value, threshold: threshold(), inside }]);
+  else asked.push([mine, { inside }]);
   if (at("compare").checked && calibrated && policy.value !== "flag") {
-    const plain = new Answer("greedy");
+    const plain = new Answer("greedy", settle);
     answers.unshift(plain.element);
-    asked.push([plain, { policy: "flag", threshold: threshold() }]);
+    asked.push([plain, { policy: "flag", threshold: threshold(), inside }]);
   }
   at("answers").replaceChildren(...answers);
   await Promise.all(asked.map(([answer, extra]) => ask(answer, extra, running.signal)));
   running = null;
   at("go").textContent = "Describe";
+});
+
+document.addEventListener("keydown", (event) => {
+  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (latest?.key(event)) event.preventDefault();
 });
 
 async function about() {

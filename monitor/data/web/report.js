@@ -2,40 +2,35 @@
 /* One image with its captions, and the page around it. Everything that a report says becomes text
    nodes: nothing here writes HTML. */
 
-let sight = null; // the picture that is looked at
-let pinned = null; // the noun that was clicked
-let current = null; // the noun that is shown
+let looked = null; // the picture that is looked at, and a noun
 
 function show(group) {
   chosen = group;
-  [pinned, current] = [null, null];
   const members = groups[group];
   const parts = [make("h2", {}, title(group))];
   const captions = members.filter((index) => !entries[index].error);
   const failures = members.filter((index) => entries[index].error).map(failure);
   if (!captions.length) {
-    sight = null;
+    looked = null;
     parts.push(...failures);
   } else {
-    const panel = make("div", { class: "panel" }, make("div", { id: "panel", role: "status" }), make("div", { id: "profile" }));
     const first = entries[captions[0]];
-    sight = new Sight({ source: picture(group), alt: first.path ?? "", width: first.width, height: first.height, changed: profile });
+    looked = new Look({ source: picture(group), alt: first.path ?? "", width: first.width, height: first.height });
     const words = compared
       ? make("div", { class: "cards" }, ...members.map((index) => card(group, index)))
       : captionText(first, edits(first), (mention) => button(captions[0], mention));
     const said = [words, legend(members.map((index) => entries[index]))];
     if (compared) parts.push(...said.splice(0));
     parts.push(
-      make("div", { class: "look" }, sight.element, make("div", {}, ...said, panel)),
+      make("div", { class: "look" }, looked.sight.element, make("div", {}, ...said, looked.panel)),
       ...(compared ? [] : whatWasDone(first)),
       ...captions.map((index) => account(entries[index])),
     );
   }
   at("detail").replaceChildren(...parts);
-  if (captions.length) {
-    at("panel").append(make("p", { class: "note" }, "Point at an object, or choose it, to see what was measured."));
-    firstInside(captions);
-  }
+  // The picture can be read without any noun.
+  const known = captions.find((index) => packedInsides.has(index));
+  if (known !== undefined) looked.begin(insideOf(known), rangeOf(entries[known]));
   if (at("list").clientHeight) draw();
   history.replaceState(null, "", `#${group + 1}`);
 }
@@ -65,72 +60,23 @@ function card(group, index) {
 
 /* --- one noun ----------------------------------------------------------------------------- */
 
+const rangeOf = (entry) => [abouts[entry.about].layers.first, abouts[entry.about].layers.last];
+
 function button(index, mention) {
   const entry = entries[index];
-  const about = { index, mention, element: null };
-  about.element = mentionButton(entry.text.slice(mention.start, mention.end), mention, {
-    offer: () => look(about),
-    leave: () => pinned && pinned !== current && look(pinned),
-    pick: () => pick(about),
+  return looked.button(entry.text.slice(mention.start, mention.end), mention, {
+    index: entry.mentions.indexOf(mention),
+    range: rangeOf(entry),
+    facts: () => [
+      files.length > 1 ? make("p", { class: "note" }, `In ${files[entry.file]}`) : "",
+      ...measured(mention, abouts[entry.about]),
+      ...doneAbout(entry, mention),
+    ],
+    // Unpacked when it is asked for.
+    get inside() {
+      return insideOf(index);
+    },
   });
-  return about.element;
-}
-
-function pick(about) {
-  pinned = about;
-  for (const other of document.querySelectorAll("#detail .mention[aria-pressed]"))
-    other.setAttribute("aria-pressed", other === about.element ? "true" : "false");
-  look(about);
-}
-
-/** The inside of the first caption that has one: its picture can be read without any noun. */
-async function firstInside(captions) {
-  const mine = sight;
-  for (const index of captions) {
-    const inside = await insideOf(index);
-    if (sight !== mine || current) return;
-    if (inside) return openInside(inside, index);
-  }
-}
-
-function openInside(inside, index) {
-  if (sight.inside === inside) return;
-  const { first, last } = abouts[entries[index].about].layers;
-  sight.open(inside, [first, last]);
-}
-
-async function look(about) {
-  if (current === about) return;
-  current = about;
-  const { index, mention } = about;
-  const entry = entries[index];
-  for (const other of document.querySelectorAll("#detail .mention.shown")) other.classList.remove("shown");
-  about.element.classList.add("shown");
-  const name = compared ? [make("p", { class: "note" }, `In ${files[entry.file]}`)] : [];
-  at("panel").replaceChildren(...name, ...measured(mention, abouts[entry.about]), ...doneAbout(entry, mention));
-  const inside = await insideOf(index);
-  if (current !== about) return;
-  about.inside = inside;
-  if (inside) {
-    openInside(inside, index);
-    sight.look(inside.mention(entry.mentions.indexOf(mention)), entry.text.slice(mention.start, mention.end));
-  } else if (sight.inside) sight.open(null, [0, 0]);
-  profile();
-}
-
-/** The profile of the noun that is shown; drawn again when another layer is. */
-function profile() {
-  const known = current?.inside?.mention(entries[current.index].mentions.indexOf(current.mention));
-  if (!known) return at("profile").replaceChildren();
-  const { first, last } = abouts[entries[current.index].about].layers;
-  return at("profile").replaceChildren(
-    profileFigure(current.inside, known.profile, {
-      range: [first, last],
-      chosen: sight.places.length === known.profile.length ? [] : sight.places,
-      choose: (place) => sight.choose(place),
-      wide: at("profile").clientWidth,
-    }),
-  );
 }
 
 /** To the next object of the captions, or the one before. */
@@ -186,9 +132,7 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "n") nextMention(1);
   else if (event.key === "p") nextMention(-1);
   else if (event.key === "/") at("search").focus();
-  else if (event.key === "ArrowRight" && sight?.inside) sight.step(1);
-  else if (event.key === "ArrowLeft" && sight?.inside) sight.step(-1);
-  else if (event.key === "l" && sight?.inside) sight.toggle();
+  else if (looked?.key(event)) event.preventDefault();
   else return;
   event.preventDefault();
 });
