@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ STORE: Final = 200_000_000
 
 _SOCKET_ROOM: Final = 40
 """Longest path below which Ray's sockets, whose paths may have 107 bytes, still find room."""
+
+_PARTING: Final = 5.0
+"""Seconds for which the last processes of a cluster may still write into its folder."""
 
 _SILENT: Final = {"RAY_BACKEND_LOG_LEVEL": "fatal"}
 _AT_HOME: Final = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -115,11 +119,11 @@ def cluster(workers: Workers, *, address: str | None = None) -> Iterator[None]:
             )
         stack.enter_context(_signals())
         stack.enter_context(_silence())
-        stack.callback(ray.shutdown)
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+        if address is None:
+            options |= _own(workers, stack.enter_context(_folder()))
+        stack.callback(ray.shutdown)  # before the folder goes that its processes write to
         try:
-            if address is None:
-                options |= _own(workers, stack.enter_context(_folder()))
             with _mute():
                 ray.init("local" if address is None else address, **options)
         except (OSError, RuntimeError, ValueError) as error:
@@ -229,4 +233,8 @@ def _folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        until = time.monotonic() + _PARTING
+        while folder.exists() and time.monotonic() < until:
+            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                time.sleep(0.1)

@@ -129,7 +129,7 @@ def faults(
     survived = killed = 0
     for number in range(kills):
         job = Job(scenes, folder / f"worker{number}.jsonl", *options)
-        killed += kill_worker(job, random.uniform(0, 3))
+        killed += kill_worker(job, random.uniform(0, 2))
         code = job.process.wait()
         survived += code == ENDS and records(job.out) == expected
         print(f"worker killed: job ended with {code}, {survived} equal", file=sys.stderr)

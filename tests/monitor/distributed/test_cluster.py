@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ def test_the_command_line_gives_the_same_file(call: Call, album: Path, tmp_path:
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     assert call(album, "--out", whole).exit_code == 3
     cut.write_bytes(b"".join(whole.read_bytes().splitlines(True)[:2]) + b'{"ver')
+    folders = set(Path(tempfile.gettempdir()).glob("sightline-*"))
     before, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
     result = call(album, "--out", cut, "--workers", 2)
     assert result.exit_code == 3, result.stderr
@@ -123,6 +125,7 @@ def test_the_command_line_gives_the_same_file(call: Call, album: Path, tmp_path:
     printed = timeless(result.stdout.splitlines())
     assert printed == timeless(cut.read_text().splitlines())[-len(printed) :]
     assert (dict(os.environ), signal.getsignal(signal.SIGTERM)) == (before, handler)
+    assert set(Path(tempfile.gettempdir()).glob("sightline-*")) <= folders
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc")
