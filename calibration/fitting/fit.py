@@ -11,6 +11,7 @@ from typing import Final
 from ...detectors.bands import Bands
 from ...detectors.calibrated import CalibratedDetector
 from ...detectors.conditions import Conditions, ModelIdentity
+from ...detectors.detector import Detector
 from ...detectors.named import detector as named
 from ...detectors.svar import LayerRange
 from ..collecting.table import CalibrationTable
@@ -70,7 +71,7 @@ class Fitted:
 def fit(
     table: CalibrationTable,
     *,
-    detector: str = "fused",
+    detector: str | Detector = "fused",
     target: str | Goal = "recall=0.8",
     confidence: float = 0.9,
     seed: int = 0,
@@ -84,7 +85,7 @@ def fit(
 
     Args:
         table: labelled mentions of at least 30 images.
-        detector: one of :data:`~sightline.detectors.named.DETECTORS`.
+        detector: one of :data:`~sightline.detectors.named.DETECTORS`, or one of your own.
         target: what the threshold must promise, such as ``recall=0.8``, ``precision=0.6`` or
             ``false-alarm=0.1``.
         confidence: of the promise, between 0 and 1; a :class:`~.goal.Goal` brings its own.
@@ -98,7 +99,7 @@ def fit(
     """
     begin = on_step or _ignore
     goal = target if isinstance(target, Goal) else Goal.parse(target, confidence=confidence)
-    unfitted = named(detector)
+    unfitted = detector if isinstance(detector, Detector) else named(detector)
     require_mapie()
     begin("split")
     made = split(table, seed=seed)

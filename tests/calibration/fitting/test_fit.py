@@ -13,6 +13,8 @@ from sightline.calibration.fitting.goal import Goal
 from sightline.calibration.fitting.guarantee import NoThreshold, Threshold
 from sightline.calibration.fitting.heldout import probabilities_of
 from sightline.calibration.fitting.splits import split
+from sightline.detectors.classifiers.heads import LinearHeadsClassifier
+from sightline.detectors.detector import Detector
 from sightline.detectors.named import DETECTORS
 
 from ..tables import INFO, made_table
@@ -123,6 +125,15 @@ def test_a_goal_may_be_given_whole(table: CalibrationTable, fitted: Fitted) -> N
     """A goal says the same as its text and a confidence."""
     again = fit(table, detector="heads-linear", target=Goal("recall", 0.7, 0.9))
     assert again.outcome == fitted.outcome
+
+
+def test_a_detector_may_be_ones_own(table: CalibrationTable, fitted: Fitted) -> None:
+    """One made by hand as a named one is made gives its calibration, under its own name."""
+    mine = Detector("mine", ("var",), LinearHeadsClassifier())
+    own = fit(table, detector=mine, target="recall=0.7")
+    assert own.calibrated.detector == "mine"
+    assert own.calibrated.threshold == fitted.calibrated.threshold
+    assert own.held_out == fitted.held_out
 
 
 def test_bad_wishes_are_refused_before_work(table: CalibrationTable) -> None:
