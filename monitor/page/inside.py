@@ -26,7 +26,7 @@ def packed_inside(report: Report) -> str | None:
     }
     text = json.dumps(_short(known), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # Without a time in its head, the same report gives the same page.
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode("ascii")
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode("ascii")
 
 
 def _short(value: Any) -> Any:

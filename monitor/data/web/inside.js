@@ -127,7 +127,7 @@ class Inside {
 function legible(text) {
   if (!text.trim()) return text ? text.replace(/ /g, "␣").replace(/\n/g, "↵").replace(/\s/g, "␣") : "nothing";
   return text
-    .trim()
+    .replace(/^ +| +$/g, "")
     .replace(/[\u0000-\u001f]/g, (one) => String.fromCharCode(0x2400 + one.charCodeAt(0)))
     .replace(/[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb]/g, (one) =>
       `U+${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`,

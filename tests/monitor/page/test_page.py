@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from sightline.monitor.page.page import page
 from sightline.monitor.page.thumbnails import thumbnail
 from sightline.monitor.report import Failure, Report
 
 from ..reports import HOSTILE, made_action, made_report
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+from .visiting import Visit, write
 
 
 class _Reader(HTMLParser):
@@ -40,11 +35,6 @@ class _Reader(HTMLParser):
         if self._kind is not None:
             self.scripts.append((self._kind, data))
             self._kind = None
-
-
-def write(folder: Path, records: list[Report | Failure], **options: Any) -> str:
-    """The page of some records, their images in ``folder``."""
-    return "".join(page(records, count=len(records), base=folder, **options))
 
 
 def hostile() -> list[Report | Failure]:
@@ -105,45 +95,6 @@ def test_thumbnail_is_small_and_survives_a_lost_file(tmp_path: Path) -> None:
 
 
 # --- in a browser -------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """A page that is open, what its console said and what it asked the network for."""
-
-    def __init__(self, browser: Any, file: Path, text: str, **context: Any) -> None:
-        file.write_text(text, encoding="utf-8")
-        self.page = browser.new_context(**context).new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", self._dismiss)
-        self.page.on(
-            "request",
-            lambda request: (
-                None
-                if request.url.startswith(("data:", "file:"))
-                else self.asked.append(request.url)
-            ),
-        )
-        self.page.goto(file.as_uri())
-        self.page.wait_for_selector("html[data-ready]")
-
-    def _dismiss(self, dialog: Any) -> None:
-        self.said.append(dialog.message)
-        dialog.dismiss()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from PIL import Image
+from sightline.monitor.report import Report
 from sightline.monitor.session import Monitor
 
 from .conftest import LIMITS, messages
@@ -186,6 +187,45 @@ def test_foreign_host_names_are_turned_away(address: str) -> None:
     assert answer.status_code == 400
 
 
+def test_the_inside_comes_on_request(small: Monitor, client: Any, samples: tuple[str, ...]) -> None:
+    """The report has what inspecting it gives, in one piece and streamed; else it has none."""
+    from sightline.monitor.inspection import inspect
+    from sightline.monitor.models.images import open_image
+    from sightline.monitor.models.samples import sample_images
+
+    asked = {"model": "small", "messages": messages(samples[2], "What is there?")}
+    plain = client.chat.completions.create(**asked)
+    extra = {"sightline": {"inside": True}}
+    whole = client.chat.completions.create(**asked, extra_body=extra)
+    last = list(client.chat.completions.create(**asked, extra_body=extra, stream=True))[-1]
+    report = Report.model_validate(plain.sightline["report"])
+    assert report.inside is None
+    found = inspect(small, report, open_image(sample_images()[2]).image).model_dump(mode="json")
+    for one in (whole.sightline["report"], last.sightline["report"]):
+        assert one["inside"] == found["inside"]
+        assert one["mentions"] == found["mentions"]
+
+
+def test_an_inside_that_cannot_be_had_is_excused(
+    small: Monitor, samples: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caption is answered all the same, and the reason is given."""
+    from sightline.monitor.errors import InputError
+    from sightline.monitor.serve import engine
+    from sightline.monitor.serve.app import make_app
+    from starlette.testclient import TestClient
+
+    def fail(*_: object, **__: object) -> Report:
+        raise InputError("no inside today")
+
+    monkeypatch.setattr(engine, "inspect", fail)
+    http = TestClient(make_app(small, limits=LIMITS), base_url="http://localhost")
+    body = {"messages": messages(samples[0]), "sightline": {"inside": True}}
+    told = http.post("/v1/chat/completions", json=body).json()["sightline"]
+    assert told["uninspected"] == "no inside today"
+    assert told["report"]["inside"] is None
+
+
 def test_a_bomb_is_not_unpacked(client: Any) -> None:
     """An image of few bytes and many pixels is refused by its size."""
     packed = io.BytesIO()
@@ -293,6 +333,14 @@ def test_the_live_page_in_a_browser(address: str, width: int, scheme: str) -> No
         assert "likely made up" in greedy
         assert "stopped" in policy
         assert "likely made up" not in policy
+        page.locator(".answer").nth(0).locator("button.mention.flagged").last.hover()
+        page.wait_for_selector("svg.profile")
+        assert "flagged" in page.inner_text("#panel h3")
+        assert page.locator(".look .mapped").count() == 1
+        page.keyboard.press("l")
+        page.locator(".stage").focus()
+        page.keyboard.press("ArrowRight")
+        assert "reads as" in page.inner_text(".readout")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         browser.close()
     assert said == []
