@@ -9,6 +9,7 @@ import shlex
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import asdict
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from sightline.monitor.cli.main import main
 from sightline.monitor.report import Report
 from sightline.monitor.report.sections import ActionSection, CalibrationSection, MentionSection
+from sightline.monitor.serve.limits import Limits
 
 ROOT: Final = Path(__file__).parent.parent
 DOCS: Final = ROOT / "docs"
@@ -214,6 +216,14 @@ def test_the_fields_of_the_report_are_all_explained(section: Any, heading: str) 
     told = _text(DOCS / "report-schema.md").partition(f"{heading}\n")[2].partition("\n## ")[0]
     for field in section.model_fields:
         assert f"`{field}`" in told, field
+
+
+def test_the_servers_limits_are_told() -> None:
+    """The page on serving has the number of each bound on requests."""
+    told = _text(DOCS / "serve.md").partition("## Limits\n")[2]
+    for name, value in asdict(Limits()).items():
+        text = f"{value / 1e6:g} MB" if name == "body_bytes" else f"{value:,.0f}"
+        assert re.search(rf"(?<![\d,]){text}(?!,?\d)", told), (name, text)
 
 
 def test_every_command_is_told_of() -> None:
