@@ -151,10 +151,10 @@ def sources(paths: Sequence[Path]) -> tuple[Source, ...]:
         )
         for (path, inputs), name in zip(found.items(), names, strict=True)
     ]
-    for one in made:
-        if not one.count:
+    for source in made:
+        if not source.count:
             raise InputError(
-                f"{one.name} must hold reports and is empty. Write some: sightline caption."
+                f"{source.name} must hold reports and is empty. Write some: sightline caption."
             )
     return tuple(made)
 

@@ -58,7 +58,8 @@ function mixtures(pixels, start, end, cells, smooth) {
  * Where several patches lie over each other, masses (attention) add up by area, and of chances
  * the highest counts. What the model was not shown is hatched.
  *
- * Returns the number that has the brightest colour, and the share of all mass that is shown.
+ * Returns the number that has the brightest colour, the share of all mass that is shown, and whether
+ * part of the picture was not.
  */
 function paint(canvas, inside, values, { mass, smooth, weak }) {
   const { width, height } = canvas;
@@ -96,8 +97,10 @@ function paint(canvas, inside, values, { mass, smooth, weak }) {
   }
   if (inside.fields.length > 1) for (const value of sums) brightest = Math.max(brightest, value);
   const pixels = new ImageData(width, height);
+  let unseen = false;
   sums.forEach((value, place) => {
     if (value < 0) {
+      unseen = true;
       const hatched = (place + Math.floor(place / width)) % 12 < 3;
       pixels.data.set(hatched ? [128, 128, 128, 220] : [128, 128, 128, 110], 4 * place);
       return;
@@ -110,5 +113,5 @@ function paint(canvas, inside, values, { mass, smooth, weak }) {
   canvas.getContext("2d").putImageData(pixels, 0, 0);
   const all = values.reduce((sum, one) => sum + one, 0);
   const shown = [...counted].reduce((sum, token) => sum + values[token], 0);
-  return { brightest, shown: all > 0 ? shown / all : 1 };
+  return { brightest, shown: all > 0 ? shown / all : 1, unseen };
 }

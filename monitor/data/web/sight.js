@@ -2,7 +2,7 @@
 /* The picture, with what the model did with it laid over: attention, or the logit lens. */
 
 /** How the reader wants to see things; it stays when the next caption is looked at. */
-const viewing = { lens: false, place: null, smooth: true, weak: false, words: false, large: false };
+const viewing = { over: "attention", place: null, smooth: true, weak: false, words: false, large: false };
 
 const FINEST = 400; // pixels of the map's longer side
 
@@ -68,7 +68,7 @@ class Sight {
   }
 
   get lens() {
-    return viewing.lens && this.inside.reads !== null;
+    return viewing.over === "lens" && this.inside.reads !== null;
   }
 
   choose(place) {
@@ -89,7 +89,7 @@ class Sight {
   /** Attention for the lens, or the other way round. */
   toggle() {
     if (!this.inside?.reads) return;
-    viewing.lens = !viewing.lens;
+    viewing.over = this.lens ? "attention" : "lens";
     this.choose(viewing.place);
   }
 
@@ -118,23 +118,24 @@ class Sight {
   }
 
   modes() {
-    const mode = (lens, words) => {
+    const now = this.lens ? "lens" : viewing.over === "picture" ? "picture" : "attention";
+    const mode = (over, words) => {
       const input = make("input", {
         type: "radio",
         name: "mode",
-        "data-control": lens ? "lens" : "attention",
-        disabled: lens && this.inside.reads === null,
+        "data-control": over,
+        disabled: over === "lens" && this.inside.reads === null,
         onchange: () => {
-          viewing.lens = lens;
+          viewing.over = over;
           this.build();
           this.render();
           this.changed();
         },
       });
-      input.checked = lens === this.lens;
+      input.checked = over === now;
       return make("label", {}, input, make("span", {}, words));
     };
-    return make("fieldset", { class: "modes" }, make("legend", { class: "hidden" }, "Over the picture"), mode(false, "Attention"), mode(true, "Logit lens"));
+    return make("fieldset", { class: "modes" }, make("legend", { class: "hidden" }, "Over the picture"), mode("picture", "Picture"), mode("attention", "Attention"), mode("lens", "Logit lens"));
   }
 
   layers() {
@@ -200,6 +201,7 @@ class Sight {
   /** What is painted: numbers by image token, in words, and whether they add up. */
   shown() {
     const { inside, mention } = this;
+    if (viewing.over === "picture") return null;
     const isolated = make("bdi", {}, `“${this.word}”`);
     if (!this.lens)
       return mention && { values: mention.attention.over(this.places, false), mass: true, what: ["of the attention of ", isolated, ", per patch"] };
@@ -218,10 +220,10 @@ class Sight {
     if (inside?.fields.length) {
       this.controls.querySelector(".scaled").hidden = !shown;
       if (shown) {
-        const { brightest, shown: share } = paint(this.canvas, inside, shown.values, { ...viewing, mass: shown.mass });
+        const { brightest, shown: share, unseen } = paint(this.canvas, inside, shown.values, { ...viewing, mass: shown.mass });
         const several = shown.mass && inside.fields.length > 1;
         this.most.textContent = percent(brightest);
-        this.what.replaceChildren(...shown.what, several ? " of the smallest kind" : "", shown.mass && share < 0.995 ? `; ${percent(1 - share)} of it went to tokens beyond the picture` : "");
+        this.what.replaceChildren(...shown.what, several ? " of the smallest kind" : "", shown.mass && share < 0.995 ? `; ${percent(1 - share)} of it went to tokens beyond the picture` : "", unseen ? "; hatched: not shown to the model" : "");
       }
       if (this.lens && viewing.words) this.words.append(...this.written());
     }
@@ -311,7 +313,7 @@ class Sight {
 
   hint() {
     if (!this.inside?.fields.length) return "";
-    if (!this.mention && !this.lens) return "Point at a noun to see where the model looked.";
+    if (!this.mention && viewing.over === "attention") return "Point at a noun to see where the model looked.";
     return this.inside.reads ? "Point at the picture to see what a patch reads as." : "";
   }
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .insides import with_inside
 from .visiting import Visit
 
 
-def compared(folder: Path, *files: tuple[str, list[Report | Failure]]) -> str:
+def compared(folder: Path, *files: tuple[str, Sequence[Report | Failure]]) -> str:
     """The page of some files."""
     some = [Captions(records, len(records), name) for name, records in files]
     return "".join(page_of(some, base=folder))

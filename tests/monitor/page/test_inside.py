@@ -126,7 +126,13 @@ def test_patches_say_what_they_read_as(browser: Any, folder: Path) -> None:
     for key in ("ArrowRight", "ArrowUp", "ArrowLeft", "ArrowLeft"):
         page.keyboard.press(key)
     assert page.inner_text(".readout").startswith("Row 1, column 1")
+    page.get_by_label("Picture", exact=True).check()
+    assert set(colours(page, (0.5, 0.75))) == {(0, 0, 0, 0)}
+    page.keyboard.press("Escape")
     page.keyboard.press("l")
+    page.locator(".stage").focus()
+    for key in ("ArrowRight", "ArrowUp", "ArrowLeft", "ArrowLeft"):
+        page.keyboard.press(key)
     assert page.get_by_label("Logit lens").is_checked()
     assert "as the first token of “cat” 2." in page.inner_text(".readout")
     assert "90%" in page.inner_text(".scaled")
@@ -203,6 +209,7 @@ def test_maps_lie_where_the_model_saw_the_picture(browser: Any, folder: Path) ->
     beside, inside = colours(page, (0.1, 0.2), (0.3, 0.2))
     assert beside[0] == beside[1] == beside[2] == 128
     assert brightness(inside) > 400
+    assert "not shown to the model" in page.inner_text(".scaled")
     page.locator(".row").nth(1).click()
     choose(page)
     assert "beyond the picture" in page.inner_text(".scaled")
