@@ -59,7 +59,7 @@ function profileChart({ layers, bands }, profile, { range, chosen, choose, wide 
       shape("line", { class: "rule", x1: box.left, x2: box.right, y1: y(value), y2: y(value) }),
       text(percent(value), { class: "tick", x: box.left - 6, y: y(value) + 4, "text-anchor": "end" }),
     );
-  const every = Math.max(1, Math.ceil(layers.length / Math.floor((box.right - box.left) / 34)));
+  const every = Math.max(1, Math.ceil(layers.length / Math.floor((box.right - box.left) / 24)));
   layers.forEach((layer, place) => {
     if (place % every === 0) parts.push(text(layer, { class: "tick", x: x(place), y: box.lower + 15, "text-anchor": "middle" }));
   });

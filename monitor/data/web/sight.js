@@ -304,7 +304,8 @@ class Sight {
     const { places, inside, mention } = this;
     if (mention) said.push(": ", make("b", {}, percent(mention.attention.over(this.lens ? this.inside.places(...this.range) : places, false)[token])), " of the attention");
     if (inside.reads) {
-      const { word, probability, place } = inside.reads.at(places, token);
+      const anywhere = viewing.place === null ? inside.layers.map((_, one) => one) : places;
+      const { word, probability, place } = inside.reads.at(anywhere, token);
       said.push(mention ? "; reads as " : ": reads as ", make("bdi", { class: "token" }, legible(word)), ` (${percent(probability)}, layer ${inside.layers[place]})`);
     }
     if (this.lens && mention?.confidence) said.push("; as the first token of ", make("bdi", {}, `“${this.word}”`), ` ${percent(this.values[token])}`);

@@ -121,7 +121,7 @@ def test_patches_say_what_they_read_as(browser: Any, folder: Path) -> None:
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.75 * box["height"])
     said = page.inner_text(".readout")
     assert "Row 2, column 2" in said
-    assert "reads as dog (50%" in said
+    assert "reads as dog (90%, layer 3)" in said
     page.locator(".stage").focus()
     for key in ("ArrowRight", "ArrowUp", "ArrowLeft", "ArrowLeft"):
         page.keyboard.press(key)
