@@ -14,7 +14,7 @@ function measured(mention, { layers, calibration }) {
   const facts = [];
   if (p !== null) {
     const filled = make("i");
-    filled.style.width = percent(Math.min(1, p));
+    filled.style.width = `${100 * Math.min(1, Math.max(0, p))}%`;
     facts.push([
       chance ? "Probability that it is made up" : "Score",
       make("span", {}, make("span", { class: "bar", "aria-hidden": "true" }, filled), chance ? percent(p) : number(p)),

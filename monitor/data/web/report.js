@@ -22,7 +22,7 @@ function show(group) {
     const said = [words, legend(members.map((index) => entries[index]))];
     if (compared) parts.push(...said.splice(0));
     parts.push(
-      make("div", { class: "look" }, looked.sight.element, make("div", {}, ...said, looked.panel)),
+      make("div", { class: "look" }, looked.sight.element, make("div", { class: "told" }, ...said, looked.panel)),
       ...(compared ? [] : whatWasDone(first)),
       ...captions.map((index) => account(entries[index])),
     );

@@ -40,6 +40,7 @@ class Sight {
       this.words,
       this.mark,
     );
+    this.stage.style.setProperty("--ratio", (width ?? 1) / (height ?? 1));
     this.readout = make("p", { class: "readout", role: "status" });
     this.controls = make("div", { class: "controls", hidden: true });
     this.element = make("figure", { id: "sight" }, this.stage, this.controls, this.readout);

@@ -169,6 +169,9 @@ def test_browser_shows_what_was_measured_and_done(browser: Any, tmp_path: Path) 
     panel = page.inner_text("#panel")
     assert "cow" in panel
     assert "13%" in panel
+    bar = page.locator("#panel .bar")
+    wide = bar.locator("i").bounding_box()["width"] / bar.bounding_box()["width"]
+    assert wide == pytest.approx(0.125, abs=0.02)
     assert "avoid" in page.inner_text(".action")
 
 
