@@ -3,7 +3,7 @@
     python -m tests.benchmarks.bench_growth --shape 0.1b                     (some ten minutes)
     python -m tests.benchmarks.bench_growth --shape 0.7b --rounds 3          (some forty minutes)
     python -m tests.benchmarks.bench_growth --shape 1.5b --rounds 3 --grid
-    python -m tests.benchmarks.bench_growth --figure                  (draws what was measured)
+    python -m tests.benchmarks.bench_growth --show          (all that was measured, in docs/)
 
 Plain decoding, the whole monitor and the way without one (eager attention that returns its maps,
 ``output_attentions``) take turns within each round. Prompts are read once and copied for the rows
@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 from rich.progress import track
+from sightline.calibration.reporting.comparison_views import update
 from sightline.detectors.svar import LayerRange
 from sightline.monitor.session import Monitor
 from torch import Tensor
@@ -33,7 +34,8 @@ from .bench_decode import race, ratio, read
 from .bench_pair import word_tokenizer
 from .workbench import RESULTS, SHAPES, Shape, build, environment, prompt, record, summary
 
-FIGURE = Path(__file__).parents[2] / "docs" / "pictures" / "growth.png"
+PAGE = Path(__file__).parents[2] / "docs" / "speed.md"
+FIGURE = PAGE.parent / "pictures" / "growth.png"
 AXES = ("layers", "image_tokens", "batch", "length")
 _TEXT = 40  # text tokens of a prompt
 
@@ -145,11 +147,7 @@ def draw(path: Path) -> None:
     from matplotlib import ticker
     from matplotlib.figure import Figure
 
-    results = [
-        json.loads(file.read_text("utf-8")) for file in sorted(RESULTS.glob("growth-*.json"))
-    ]
-    if not results:
-        raise SystemExit("There must be a result to draw: run without --figure first.")
+    results = _results()
     figure = Figure(figsize=(11, 2.6 * len(results)), layout="constrained")
     grid = figure.subplots(len(results), len(AXES), squeeze=False, sharey=True)
     for row, result in zip(grid, results, strict=True):
@@ -185,6 +183,36 @@ def draw(path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
+def table() -> str:
+    """Markdown: what the monitor and the maps cost at each batch and number of image tokens."""
+    lines = [
+        "| model | image tokens | batch | ms per step | watched | `output_attentions` | noise |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for result in _results():
+        first = result["points"][0]
+        for point in result["points"]:
+            if (point["layers"], point["length"]) != (first["layers"], first["length"]):
+                continue
+            cells = (_cell(point[arm]) for arm in ("watched", "maps", "noise"))
+            lines.append(
+                f"| {result['shape'].upper()} | {point['image_tokens']:,} | {point['batch']} "
+                f"| {point['plain_ms_per_token']['median']:.0f} | {' | '.join(cells)} |"
+            )
+    return "\n".join(lines)
+
+
+def _cell(ratio: dict[str, float]) -> str:
+    return f"{ratio['median']:.2f} [{ratio['q1']:.2f}-{ratio['q3']:.2f}]"
+
+
+def _results() -> list[dict[str, Any]]:
+    files = sorted(RESULTS.glob("growth-*.json"))
+    if not files:
+        raise SystemExit("There must be a result to show: run without --show first.")
+    return [json.loads(file.read_text("utf-8")) for file in files]
+
+
 def main() -> None:
     """Measure one shape into ``results/growth-....json``, and draw all that were measured."""
     parser = argparse.ArgumentParser(description="growth of the cost of watching")
@@ -193,10 +221,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--grid", action="store_true", help="batches and image tokens alone")
     parser.add_argument("--missing", action="store_true", help="only what was left out before")
-    parser.add_argument("--figure", action="store_true", help="draw, and measure nothing")
-    parser.add_argument("--picture", type=Path, default=FIGURE, help="where the figure goes")
+    parser.add_argument("--show", action="store_true", help="figure and table; measure nothing")
     options = parser.parse_args()
-    if not options.figure:
+    if not options.show:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cpu":
             torch.set_num_threads(1)
@@ -219,8 +246,9 @@ def main() -> None:
             else:
                 left.append(what)
             record(name, known | environment(device) | {"points": found, "left_out": left})
-    draw(options.picture)
-    print(options.picture)
+    draw(FIGURE)
+    update(PAGE, table(), begin="<!-- growth -->", end="<!-- end of growth -->")
+    print(FIGURE, PAGE)
 
 
 if __name__ == "__main__":
