@@ -31,6 +31,7 @@ def _reproduce() -> ModuleType:
     return module
 
 
+@pytest.mark.once
 def test_rehearsal(reproduce: ModuleType, tmp_path: Path) -> None:
     """The commands run one after the other, and every file that is promised is there.
 

@@ -25,6 +25,7 @@ def _noise() -> list[Image.Image]:
     return [Image.effect_noise((96, 96), 30 + 40 * i).convert("RGB") for i in range(4)]
 
 
+@pytest.mark.once
 def test_a_short_soak_leaves_nothing_behind(small: Monitor, noise: list[Image.Image]) -> None:
     """Every way of decoding, early leavers and failing calls: no hook, config, registration,
     thread or object of ours remains, and no thread's report differs."""
@@ -34,6 +35,7 @@ def test_a_short_soak_leaves_nothing_behind(small: Monitor, noise: list[Image.Im
     assert seen.differing == 0
 
 
+@pytest.mark.once
 def test_what_is_left_behind_would_be_found(small: Monitor, noise: list[Image.Image]) -> None:
     """An open watch leaves traces; closed, none."""
     traces = Traces(small.model)

@@ -197,6 +197,7 @@ def test_an_interrupt_says_how_to_go_on(
     assert "the same command continues" in result.stderr
 
 
+@pytest.mark.once
 def test_the_small_model_is_tried_for_real(artifact: Path, scenes: Path, tmp_path: Path) -> None:
     """From images to a policy that runs by its name; the same command again writes nothing anew."""
     out = tmp_path / "outcomes.jsonl"

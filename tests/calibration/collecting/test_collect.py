@@ -179,6 +179,7 @@ def _collect(run: Run, out: Path) -> None:
     run(out)
 
 
+@pytest.mark.once
 @pytest.mark.skipif(os.name != "posix", reason="needs fork and SIGKILL")
 def test_killed_at_any_moment_nothing_is_lost_or_doubled(
     run: Run, uninterrupted: Path, tmp_path: Path

@@ -57,6 +57,7 @@ def limit(bad: int, images: int) -> float:
     return float(beta.ppf(0.9, bad + 1, images - bad)) if bad < images else 1.0
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("goal", GOALS, ids=str)
 def test_promises_are_broken_no_more_often_than_promised(goal: Goal) -> None:
     """Over 150 calibrations: within a binomial bound of 10%; the naive threshold far beyond."""

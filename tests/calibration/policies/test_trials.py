@@ -92,6 +92,7 @@ def test_a_broken_off_trial_goes_on(
     assert sorted(captions(Trial.load(part))) == sorted(captions(trial))
 
 
+@pytest.mark.once
 def test_several_processes_write_the_same(
     whole: tuple[Path, Trial], monitor: Monitor, scenes: tuple[Subject, ...], tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_several_processes_write_the_same(
     assert captions(found) == captions(whole[1])
 
 
+@pytest.mark.once
 def test_a_killed_trial_goes_on(
     whole: tuple[Path, Trial],
     monitor: Monitor,

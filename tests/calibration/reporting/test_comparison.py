@@ -81,6 +81,7 @@ def test_what_cannot_be_measured_is_listed() -> None:
     assert [missing.detector for missing in found.missing] == ["lens"]
 
 
+@pytest.mark.once
 def test_processes_change_nothing(trial: Trial) -> None:
     """Two processes give the figures of one, and report each step once."""
     done: list[str] = []
@@ -91,6 +92,7 @@ def test_processes_change_nothing(trial: Trial) -> None:
     assert sorted(done) == ["entropy", "entropy", "prior", "svar", "svar"]
 
 
+@pytest.mark.once
 def test_thousands_of_mentions_take_seconds() -> None:
     """400 redraws of 27,000 mentions cost little more than sorting them."""
     table = made_table(6500)

@@ -108,6 +108,7 @@ def test_packaged_lexicon_is_the_catalogues() -> None:
     assert set(LEXICON.objects) == set(TYPES)
 
 
+@pytest.mark.once
 def test_evaluation_writes_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole evaluation, on few scenes and one cell of Eq. 4, fills every section."""
     monkeypatch.setattr(evaluation, "ALPHAS", (1.0,))

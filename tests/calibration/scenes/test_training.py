@@ -79,6 +79,7 @@ def test_training_again_changes_nothing(rehearsed: Path) -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.once
 def test_interrupted_training_goes_on(
     rehearsed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +108,7 @@ def test_interrupted_training_goes_on(
     assert all(torch.equal(there[name], here[name]) for name in there)
 
 
+@pytest.mark.once
 def test_two_workers_train_as_one(rehearsed: Path, tmp_path: Path) -> None:
     """Sharing the work changes the result by rounding only."""
     training.train(tmp_path, TINY, workers=2)

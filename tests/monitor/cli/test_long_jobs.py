@@ -55,6 +55,7 @@ def timeless(path: Path) -> list[dict[str, Any]]:
     return records
 
 
+@pytest.mark.once
 def test_a_job_cut_at_any_byte_ends_as_one_that_was_not(
     call: Call, album: Path, tmp_path: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_job_cut_at_any_byte_ends_as_one_that_was_not(
         assert timeless(cut) == expected, place
 
 
+@pytest.mark.once
 def test_a_process_killed_at_once_is_gone_on_with(
     call: Call, album: Path, tmp_path: Path, tiny_folder: Path
 ) -> None:
