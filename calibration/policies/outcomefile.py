@@ -6,14 +6,13 @@ A line is written whole or not at all; what a killed process left of its last on
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 from ...monitor.errors import SightlineError
+from ...monitor.jobs.linefile import LineFile
 from .outcome import Outcome
 
 FORMAT: Final = "sightline-policy-trial"
@@ -161,8 +160,8 @@ class Trial:
         return cls(header, tuple(outcomes), tuple(unreadable))
 
 
-class OutcomeFile:
-    """A trial's file, open for writing by one process.
+class OutcomeFile(LineFile):
+    """A trial's file, open for writing by one process; see :class:`.LineFile`.
 
     Args:
         path: a new file, or one in which the same trial was begun.
@@ -172,59 +171,42 @@ class OutcomeFile:
         trial: what was in it when it was opened.
 
     Raises:
-        TrialError: on entering, if it holds something else, or another trial.
+        TrialError: on entering, if it holds something else, or another trial, or another process
+            writes to it.
         OSError: it cannot be written.
     """
 
     def __init__(self, path: str | Path, header: TrialHeader) -> None:
-        self.path = Path(path)
+        super().__init__(path, holds="outcomes", begins=b"{", error=TrialError)
         self.header = header
         self.trial = Trial(header, (), ())
-        self._file = -1
 
-    def __enter__(self) -> OutcomeFile:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        content = self.path.read_bytes() if self.path.exists() else b""
-        if b"\n" in content:
-            self.trial = Trial.parse(content, self.path)
-            odd = self.trial.header.differences(self.header)
-            if odd:
-                raise TrialError(
-                    f"{self.path} holds another trial, there and here: {'; '.join(odd)}. Choose "
-                    f"another file, or ask for what that one tried."
-                )
-        elif content and not (self.header.to_json() + "\n").encode().startswith(content):
+    def _drop_unfinished(self) -> None:
+        head, first = self.path.read_bytes()[: 1 << 20], (self.header.to_json() + "\n").encode()
+        if b"\n" not in head and not first.startswith(head):
             raise TrialError(f"{self.path} is no trial's file. Choose another.")
-        whole = content.rfind(b"\n") + 1
-        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.ftruncate(self._file, whole)
-        if not whole:
-            self._write(self.header.to_json() + "\n")
-        return self
+        super()._drop_unfinished()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        os.close(self._file)
+    def _opened(self) -> None:
+        content = self.path.read_bytes()
+        if not content:
+            self.append(self.header.to_json() + "\n")
+            return
+        self.trial = Trial.parse(content, self.path)
+        odd = self.trial.header.differences(self.header)
+        if odd:
+            raise TrialError(
+                f"{self.path} holds another trial, there and here: {'; '.join(odd)}. Choose "
+                f"another file, or ask for what that one tried."
+            )
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Append the outcomes of an image, together."""
-        self._write("".join(json.dumps(one.to_json()) + "\n" for one in outcomes))
+        self.append("".join(json.dumps(one.to_json()) + "\n" for one in outcomes))
 
     def skip(self, unreadable: Unreadable) -> None:
         """Note that an image has no outcomes."""
-        self._write(json.dumps(asdict(unreadable)) + "\n")
-
-    def _write(self, text: str) -> None:
-        content = text.encode()
-        before = os.fstat(self._file).st_size
-        written = os.write(self._file, content)
-        if written != len(content):
-            os.ftruncate(self._file, before)
-            raise OSError(f"{self.path}: only {written} of {len(content)} bytes could be written.")
+        self.append(json.dumps(asdict(unreadable)) + "\n")
 
 
 def _other_ways(mine: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> str:
