@@ -37,6 +37,11 @@ from .workbench import RESULTS, SHAPES, Shape, build, environment, prompt, recor
 PAGE = Path(__file__).parents[2] / "docs" / "speed.md"
 FIGURE = PAGE.parent / "pictures" / "growth.png"
 AXES = ("layers", "image_tokens", "batch", "length")
+_ARMS = (
+    ("noise", "plain, again", "0.6"),
+    ("maps", "output_attentions", "tab:orange"),
+    ("watched", "watched", "tab:blue"),
+)
 _TEXT = 40  # text tokens of a prompt
 
 
@@ -159,13 +164,16 @@ def draw(path: Path) -> None:
                 key=lambda p: p[name],
             )
             places = [point[name] for point in some]
-            for arm, label in (("watched", "watched"), ("maps", "output_attentions")):
+            if len(places) == 1:
+                axis.set_axis_off()  # this shape has the grid alone
+                continue
+            for arm, label, colour in _ARMS:
                 ratios = [point[arm] for point in some]
                 middle = [100 * (ratio["median"] - 1) for ratio in ratios]
                 low = [100 * (ratio["q1"] - 1) for ratio in ratios]
                 high = [100 * (ratio["q3"] - 1) for ratio in ratios]
-                (line,) = axis.plot(places, middle, marker="o", markersize=4, label=label)
-                axis.fill_between(places, low, high, alpha=0.2, color=line.get_color())
+                axis.plot(places, middle, marker="o", markersize=4, label=label, color=colour)
+                axis.fill_between(places, low, high, alpha=0.2, color=colour, linewidth=0)
             axis.set_xscale("log", base=2)
             axis.xaxis.set_major_locator(ticker.FixedLocator(places))
             axis.xaxis.set_major_formatter(ticker.ScalarFormatter())
@@ -177,7 +185,9 @@ def draw(path: Path) -> None:
                     name, name.replace("_", " ")
                 )
             )
-        row[0].set_ylabel(f"{result['shape']}: % above plain")
+        leftmost = next(axis for axis in row if axis.axison)
+        leftmost.set_ylabel(f"{result['shape'].upper()}: % above plain")
+        leftmost.tick_params(labelleft=True)
     grid[0][0].legend(frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
@@ -191,7 +201,7 @@ def table() -> str:
     ]
     for result in _results():
         first = result["points"][0]
-        for point in result["points"]:
+        for point in sorted(result["points"], key=lambda p: (p["image_tokens"], p["batch"])):
             if (point["layers"], point["length"]) != (first["layers"], first["length"]):
                 continue
             cells = (_cell(point[arm]) for arm in ("watched", "maps", "noise"))
