@@ -19,7 +19,8 @@ class LineFile:
     """Appends lines to a file so that it only ever holds whole ones.
 
     A write that fails half-way is taken back, and what a killed process left of its last line is
-    thrown away on entering. One process at a time may write; reading needs no ``with``.
+    thrown away on entering. One process at a time may write; reading needs no ``with``. A new file
+    that nothing was written to is gone on leaving.
 
     Args:
         path: a new file, or one that was begun by this class.
@@ -51,6 +52,7 @@ class LineFile:
         self._elsewhere = elsewhere
         self._lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
         self._file = -1
+        self._new = False
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +64,7 @@ class LineFile:
                 f"does. {self._elsewhere}"
             ) from error
         try:
+            self._new = not self.path.exists()
             self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             self._drop_unfinished()
             self._opened()
@@ -77,8 +80,11 @@ class LineFile:
         trace: TracebackType | None,
     ) -> None:
         if self._file >= 0:
+            unused = self._new and not os.fstat(self._file).st_size
             os.close(self._file)
             self._file = -1
+            if unused:
+                self.path.unlink(missing_ok=True)
         self._lock.release()
 
     def lines(self) -> Iterator[bytes]:

@@ -94,3 +94,15 @@ def test_lines_are_replaced_at_once_or_not_at_all(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir() if not one.name.startswith(".")) == [
         "notes.jsonl"
     ]
+
+
+def test_a_new_file_that_stays_empty_is_gone(tmp_path: Path) -> None:
+    """A command that fails before its first line leaves nothing; an empty file of before stays."""
+    path = tmp_path / "notes.jsonl"
+    with pytest.raises(KeyboardInterrupt), notes(path):
+        raise KeyboardInterrupt
+    assert not path.exists()
+    path.touch()
+    with notes(path):
+        pass
+    assert path.exists()
