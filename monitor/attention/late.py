@@ -92,7 +92,8 @@ class LateMeter(Meter):
         super().__exit__(kind, error, trace)
         try:
             self.read()
-        except RuntimeError:  # the device is lost, or the cache was cut: these tokens are unknown
+        except (RuntimeError, TypeError, IndexError):
+            # The device is lost, or the cache was cut or emptied: these tokens are unknown.
             self._give_up()
 
     def measure(self) -> LateStep:

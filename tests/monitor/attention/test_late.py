@@ -125,10 +125,22 @@ def test_the_cache_is_not_kept(tiny: Tiny, monitor: Monitor, pictures: list[Imag
     assert watch.reports[0].tokens
 
 
-def test_a_cache_that_was_cut_leaves_tokens_unknown(
-    tiny: Tiny, monitor: Monitor, pictures: list[Image.Image]
+def _cut(cache: DynamicCache) -> None:
+    cache.crop(5 - cache.get_seq_length())
+
+
+def _emptied(cache: DynamicCache) -> None:
+    cache.layers.clear()
+
+
+@pytest.mark.parametrize("spoil", [_cut, _emptied])
+def test_a_cache_that_was_spoiled_leaves_tokens_unknown(
+    tiny: Tiny,
+    monitor: Monitor,
+    pictures: list[Image.Image],
+    spoil: Callable[[DynamicCache], None],
 ) -> None:
-    """Somebody cuts the cache inside the block, before it was read: no number is made up."""
+    """Somebody has the cache inside the block, before it was read: no number is made up."""
     model, _ = tiny
     inputs = monitor.prepare(pictures[:1])
     cache = DynamicCache(config=model.config.get_text_config())
@@ -139,7 +151,7 @@ def test_a_cache_that_was_cut_leaves_tokens_unknown(
         def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
             self.steps += 1
             if self.steps == 4:
-                cache.crop(5 - cache.get_seq_length())
+                spoil(cache)
                 raise KeyboardInterrupt
             return scores
 
