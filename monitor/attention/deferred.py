@@ -149,8 +149,10 @@ class DeferredTap(AttentionTap):
         Returns:
             of each step, float32 ``[batch, layers, heads, segments]``.
         """
-        self._settle()
-        steps, self._steps = self._steps, []
+        try:
+            self._settle()
+        finally:  # also where the cache was cut and cannot be read
+            steps, self._steps, self._cache = self._steps, [], None
         return tuple(step.masses for step in steps if isinstance(step, StepAttention))
 
     def _together(self, wanted: dict[int, list[int]]) -> Iterator[list[int]]:

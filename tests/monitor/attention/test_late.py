@@ -155,6 +155,7 @@ def test_a_cache_that_was_spoiled_leaves_tokens_unknown(
                 raise KeyboardInterrupt
             return scores
 
+    cutting = Cutting()
     watch = monitor.watch(inputs, max_new_tokens=20)
     with pytest.raises(KeyboardInterrupt), watch:
         model.generate(
@@ -162,11 +163,16 @@ def test_a_cache_that_was_spoiled_leaves_tokens_unknown(
             past_key_values=cache,
             max_new_tokens=20,
             eos_token_id=None,
-            logits_processor=[watch.logits_processor, Cutting()],
+            logits_processor=[watch.logits_processor, cutting],
             streamer=watch.streamer,
         )
     (report,) = watch.reports
     assert [token.svar for token in report.tokens] == [None, None, None]
+    gone = weakref.ref(cache)
+    del cache, cutting
+    gc.collect()
+    assert gone() is None
+    assert watch.texts
     assert all(token.log_prob is not None for token in report.tokens)
 
 
