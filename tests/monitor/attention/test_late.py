@@ -146,16 +146,17 @@ def test_a_cache_that_was_spoiled_leaves_tokens_unknown(
     cache = DynamicCache(config=model.config.get_text_config())
 
     class Cutting(LogitsProcessor):
-        steps = 0
+        def __init__(self, cache: DynamicCache) -> None:
+            self.cache, self.steps = cache, 0
 
         def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
             self.steps += 1
             if self.steps == 4:
-                spoil(cache)
+                spoil(self.cache)
                 raise KeyboardInterrupt
             return scores
 
-    cutting = Cutting()
+    cutting = Cutting(cache)
     watch = monitor.watch(inputs, max_new_tokens=20)
     with pytest.raises(KeyboardInterrupt), watch:
         model.generate(
