@@ -15,7 +15,7 @@ from ...detectors.evidence import SEGMENTS
 from ..models.anatomy import Anatomy
 from .frame import Frame
 from .postponed import Postponed
-from .rows import MASKED, shown, sight_of
+from .rows import MASKED, Sight, shown
 from .step import StepAttention
 from .tap import AttentionTap
 
@@ -200,17 +200,12 @@ class DeferredTap(AttentionTap):
         if near:
             some_rows = slice(chosen[0], chosen[-1] + 1)
         table = self._segments.table(len(keys[0]), total, device)[some_rows, :total]
+        frame = Frame(Sight(total, None), table, some.scaling, some.softcap)
+        bias = bias.unsqueeze(1)
         read = []
         for query, every in zip(queries.transpose(2, 3), keys, strict=True):
-            key = every[some_rows]
-            frame = Frame(
-                sight=sight_of(bias, query, key),
-                segments=table,
-                scaling=some.scaling,
-                softcap=some.softcap,
-            )
-            frame.queries, frame.keys = [query], [key]
-            read.append(frame.masses(frame.weights()))
+            frame.queries, frame.keys = [query], [every[some_rows]]
+            read.append(frame.masses(frame.weights(bias=bias)))
         masses = torch.cat(read)  # [layers, rows, heads, slots, segments]
         place, slot = torch.tensor(cells, device=device).unbind(1)
         return masses.permute(1, 3, 0, 2, 4)[place, slot]

@@ -60,7 +60,7 @@ class Frame:
         scores = raw_scores(query, key, self.scaling, self.softcap)
         if bias is not None:
             bias = bias.float().expand(batch, heads, rows, -1)
-            scores = (scores.view(batch, heads, rows, -1) + bias).view_as(scores)
+            scores = scores.view(batch, heads, rows, -1).add_(bias).view_as(scores)
         if guide is not None:
             image = self.segments[..., IMAGE]
             scores = guided_scores(scores.view(batch, heads, -1), image, guide).view_as(scores)
@@ -73,11 +73,12 @@ class Frame:
     def masses(self, weights: Tensor) -> Tensor:
         """Sums over each segment: ``[layers, batch, heads, rows, segments]``."""
         layers, batch, heads, rows, keys = weights.shape
+        # Segments first: a product with so few columns takes several times as long.
         if batch == 1:
-            flat = weights.reshape(-1, keys) @ self.segments[0]
+            flat = self.segments[0].mT @ weights.reshape(-1, keys).mT
         else:
-            flat = weights.reshape(layers, batch, -1, keys) @ self.segments
-        return flat.view(layers, batch, heads, rows, -1)
+            flat = self.segments.mT @ weights.reshape(layers, batch, -1, keys).mT
+        return flat.mT.reshape(layers, batch, heads, rows, -1)
 
     def patches(self, weights: Tensor) -> Tensor | None:
         """Head mean on each image token: ``[layers, batch, rows, image tokens]``."""

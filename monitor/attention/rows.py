@@ -142,11 +142,6 @@ def shown(mask: Tensor | None, keys: int, device: torch.device) -> Tensor:
     return _dense_bias(mask, keys, None)[:, 0, 0]
 
 
-def sight_of(bias: Tensor, query: Tensor, key: Tensor) -> Sight:
-    """The sight of rows whose additive bias is known, ``[batch, rows, keys]``, for all heads."""
-    return Sight(bias.shape[2], _per_head(bias.unsqueeze(1), query, key))
-
-
 def raw_scores(query: Tensor, key: Tensor, scaling: float | None, softcap: float | None) -> Tensor:
     """Scaled scores before any mask, float32 ``[batch * kv heads, group * rows, keys]``.
 

@@ -24,30 +24,6 @@ from transformers import DynamicCache
 from .workbench import Watch, decoding_parser, set_up, summary, tap_only
 
 
-def decode(
-    model: Any, inputs: dict[str, Tensor], cache: Any, tokens: int, **options: Any
-) -> tuple[float, float]:
-    """Seconds per token of greedy decoding after a cached prompt; the cache is put back.
-
-    By the clock, and of this thread's own work: on a busy machine the first counts the others too.
-    """
-    text = {name: value for name, value in inputs.items() if name != "pixel_values"}
-    _wait(model.device)
-    start, worked = time.perf_counter(), time.thread_time()
-    model.generate(
-        **text,
-        past_key_values=cache,
-        max_new_tokens=tokens,
-        min_new_tokens=tokens,
-        do_sample=False,
-        **options,
-    )
-    _wait(model.device)
-    spent = time.perf_counter() - start, time.thread_time() - worked
-    cache.crop(-tokens)
-    return spent[0] / tokens, spent[1] / tokens
-
-
 def read(model: Any, inputs: dict[str, Tensor]) -> Any:
     """The prompt, read into a cache; its last position is left to the first decoding step."""
     cache = DynamicCache(config=model.config.get_text_config())
@@ -66,14 +42,30 @@ def race(
     tokens: int,
     rounds: int,
 ) -> dict[str, list[tuple[float, float]]]:
-    """Seconds per token, by the clock and of this thread's own work, of every round.
+    """Seconds per token of greedy decoding after a cached prompt, of every round.
 
+    By the clock, and of this thread's own work: on a busy machine the first counts the others too.
+    All that a watch does counts, before the first token and after the last. The cache is put back.
     Besides those of ``watches`` there are two arms that decode plainly: ``plain`` and ``again``.
     """
+    text = {name: value for name, value in inputs.items() if name != "pixel_values"}
 
     def run(watch: Watch, length: int) -> tuple[float, float]:
+        _wait(model.device)
+        start, worked = time.perf_counter(), time.thread_time()
         with watch(model, inputs) as options:
-            return decode(model, inputs, cache, length, **options)
+            model.generate(
+                **text,
+                past_key_values=cache,
+                max_new_tokens=length,
+                min_new_tokens=length,
+                do_sample=False,
+                **options,
+            )
+        _wait(model.device)
+        spent = time.perf_counter() - start, time.thread_time() - worked
+        cache.crop(-length)
+        return spent[0] / length, spent[1] / length
 
     arms = {"plain": _plainly, **watches, "again": _plainly}
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in arms}
