@@ -83,7 +83,7 @@ class Calls:
             images,
             ruling,
             image_positions=image_positions,
-            heard=on_event is not None,
+            late=True,
         )
         kind = BeamWatch if ready.options.mode == "beams" else Watch
         return kind(
@@ -166,7 +166,7 @@ class Calls:
         *,
         guide: HeadGuided | None = None,
         image_positions: Tensor | None = None,
-        heard: bool = True,
+        late: bool = False,
     ) -> _Ready:
         """Refuse what cannot be watched, and make what every call needs."""
         model, anatomy = self.subject.model, self.subject.anatomy
@@ -181,7 +181,7 @@ class Calls:
         )
         image = prompts.image.to(model.device)
         real = prompts.real.to(model.device)
-        if heard or self.patches or known.mode in ("beams", "assisted"):
+        if not late or self.patches or known.mode in ("beams", "assisted"):
             tap = AttentionTap(
                 anatomy,
                 image,
@@ -190,7 +190,7 @@ class Calls:
                 patches=self.patches,
                 intervention=guide,
             )
-        else:  # nobody waits for single tokens: many are read in one go
+        else:  # tokens between two nouns are read in one go
             tap = DeferredTap(anatomy, image, prompt_mask=real, layers=self.watched)
         about = headers(
             prompts,

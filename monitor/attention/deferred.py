@@ -13,7 +13,7 @@ from transformers.cache_utils import DynamicLayer
 
 from ...detectors.evidence import SEGMENTS
 from ..models.anatomy import Anatomy
-from .frame import Frame
+from .frame import JOINED_BYTES, Frame
 from .postponed import Postponed
 from .rows import MASKED, Sight, shown
 from .step import StepAttention
@@ -203,8 +203,12 @@ class DeferredTap(AttentionTap):
         frame = Frame(Sight(total, None), table, some.scaling, some.softcap)
         bias = bias.unsqueeze(1)
         read = []
-        for query, every in zip(queries.transpose(2, 3), keys, strict=True):
-            frame.queries, frame.keys = [query], [every[some_rows]]
+        every = queries.transpose(2, 3)
+        size = keys[0].numel() * keys[0].element_size()
+        room = max(1, JOINED_BYTES.get(device.type, 0) // size)
+        for start in range(0, layers, room):
+            frame.queries = list(every[start : start + room])
+            frame.keys = [key[some_rows] for key in keys[start : start + room]]
             read.append(frame.masses(frame.weights(bias=bias)))
         masses = torch.cat(read)  # [layers, rows, heads, slots, segments]
         place, slot = torch.tensor(cells, device=device).unbind(1)

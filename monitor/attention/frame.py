@@ -50,8 +50,8 @@ class Frame:
     ) -> Tensor:
         """Attention weights of the layers waiting: ``[layers, batch, heads, rows, keys]``.
 
-        ``guide`` is Eq. 4's strength, ``[batch, 1, 1]``; ``bias`` what the only layer waiting adds
-        to its scores for where things are, ``[batch or 1, heads, rows, keys]``.
+        ``guide`` is Eq. 4's strength, ``[batch, 1, 1]``, of the only layer waiting; ``bias`` what
+        is added to the scores of each, ``[batch or 1, heads or 1, rows, keys]``.
         """
         layers = len(self.queries)
         query = self.queries[0] if layers == 1 else torch.cat(self.queries)
@@ -59,8 +59,7 @@ class Frame:
         batch, heads, rows, _ = self.queries[0].shape
         scores = raw_scores(query, key, self.scaling, self.softcap)
         if bias is not None:
-            bias = bias.float().expand(batch, heads, rows, -1)
-            scores = scores.view(batch, heads, rows, -1).add_(bias).view_as(scores)
+            scores.view(layers, batch, heads, rows, -1).add_(bias.float())
         if guide is not None:
             image = self.segments[..., IMAGE]
             scores = guided_scores(scores.view(batch, heads, -1), image, guide).view_as(scores)

@@ -1,47 +1,89 @@
-"""Steps whose attention is read some at a time: when the first of them is asked for.
+"""Steps whose attention is read some at a time: when somebody asks for that of one of them.
 
 To read one row of attention is a walk through all keys of a layer; to read thirty is the same walk.
-Where nobody listens to single tokens, a decoding step leaves its queries behind, and the masses of
-all steps that wait come together.
+So a decoding step leaves its queries behind, and the masses of all steps that wait come together:
+when a noun is judged, when a listener looks at a token's, or when thirty-two wait.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import TracebackType
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ...detectors.evidence import SEGMENTS
+from ...detectors.evidence import SEGMENTS, Evidence
 from .deferred import DeferredTap
 from .lens import Lens
 from .measurement import Measurement, Meter, UnreadStep
 
+_MOST: Final = 32  # steps that wait
+
 
 class LateMasses:
-    """The masses of one step, which are read with those of its neighbours.
+    """The masses of one step, which are read with those of its neighbours."""
 
-    Attributes:
-        found: float32 ``[rows, layers, heads, segments]``, on the host; ``None`` until they were
-            read.
-    """
-
-    __slots__ = ("_meter", "found")
+    __slots__ = ("_found", "_meter")
 
     def __init__(self, meter: LateMeter) -> None:
-        self._meter = meter
-        self.found: npt.NDArray[np.float32] | None = None
+        self._meter: LateMeter | None = meter
+        self._found: npt.NDArray[np.float32] | None = None
 
     def __getitem__(self, row: int) -> npt.NDArray[np.float32]:
-        if self.found is None:
-            self._meter.read()
-        assert self.found is not None
-        masses: npt.NDArray[np.float32] = self.found[row]
+        meter = self._meter
+        if meter is not None:
+            meter.read()
+        assert self._found is not None
+        masses: npt.NDArray[np.float32] = self._found[row]
         return masses
+
+    def fill(self, found: npt.NDArray[np.float32]) -> None:
+        """Float32 ``[rows, layers, heads, segments]``, on the host; the meter is let go."""
+        self._found = found
+        self._meter = None
+
+
+class LateEvidence(Evidence):
+    """Evidence whose masses are read when they are asked for."""
+
+    __slots__ = ("_late", "_row")
+    _late: LateMasses
+    _row: int
+
+    @classmethod
+    def waiting(cls, layers: tuple[int, ...], late: LateMasses, row: int, *rest: Any) -> Evidence:
+        """As :class:`.Evidence`, with a row of ``late`` in place of its masses."""
+        evidence = object.__new__(cls)
+        names = [field.name for field in fields(cls) if field.name != "masses"]
+        for name, value in zip(names, (layers, *rest), strict=True):
+            object.__setattr__(evidence, name, value)
+        object.__setattr__(evidence, "_late", late)
+        object.__setattr__(evidence, "_row", row)
+        return evidence
+
+    def __getattr__(self, name: str) -> Any:
+        # Only what was not set comes here.
+        if name != "masses":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        masses = self._late[self._row]
+        object.__setattr__(self, "masses", masses)
+        return masses
+
+
+class LateMeasurement(Measurement):
+    """A step whose attention is still to be read."""
+
+    __slots__ = ()
+
+    def evidence(self, row: int) -> Evidence:
+        """What the row's token looked like when it was predicted."""
+        assert isinstance(self.masses, LateMasses)
+        return LateEvidence.waiting(self.layers, self.masses, row, *self._beside_masses(row))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +99,7 @@ class LateStep(UnreadStep):
         if self.lens is not None:
             parts.append(self.lens.of(tokens).to(parts[0].device))
         host = torch.cat(parts, dim=1).cpu().numpy()
-        return Measurement(
+        return LateMeasurement(
             layers=self.layers,
             masses=self.masses,
             statistics=host[:, :4],
@@ -68,8 +110,9 @@ class LateStep(UnreadStep):
 class LateMeter(Meter):
     """A meter whose steps keep their queries alone until one of them is asked for.
 
-    What was not asked for is read when the block is left, because the cache that it is read from
-    is not the meter's to keep.
+    No more than thirty-two wait: by then they cost as much apart as together. What was not asked
+    for is read when the block is left, because the cache that it is read from is not the meter's to
+    keep.
 
     Args:
         model: the model that ``generate`` is called on.
@@ -108,6 +151,8 @@ class LateMeter(Meter):
             self._late.keep()
             masses = LateMasses(self)
             self._waiting.append((masses, distribution.top.shape[0]))
+        if len(self._waiting) >= _MOST:
+            self.read()
         return LateStep(distribution, lens, self._late.layers, masses)
 
     def read(self) -> None:
@@ -116,12 +161,12 @@ class LateMeter(Meter):
             if self._waiting:
                 read = torch.stack(self._late.drain()).cpu().numpy()
                 for (step, _), masses in zip(self._waiting, read, strict=True):
-                    step.found = masses
+                    step.fill(masses)
                 self._waiting.clear()
 
     def _give_up(self) -> None:
         unknown = np.full((len(self._late.layers), self._late.heads, len(SEGMENTS)), np.nan)
         with self._lock:
             for step, rows in self._waiting:
-                step.found = np.broadcast_to(unknown.astype(np.float32), (rows, *unknown.shape))
+                step.fill(np.broadcast_to(unknown.astype(np.float32), (rows, *unknown.shape)))
             self._waiting.clear()

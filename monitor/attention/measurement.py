@@ -61,17 +61,23 @@ class Measurement:
 
     def evidence(self, row: int) -> Evidence:
         """What the row's token looked like when it was predicted."""
+        return Evidence(self.layers, self.masses[row], *self._beside_masses(row))
+
+    def _beside_masses(
+        self, row: int
+    ) -> tuple[
+        float | None, float | None, float | None, float | None, npt.NDArray[np.float32] | None
+    ]:
+        """The other fields of :class:`.Evidence`, in their order."""
         log_prob, entropy, best, second = self.statistics[row].tolist()
         finite = math.isfinite(best)
         confidence = math.nan if self.lens is None else float(self.lens[row, 0])
-        return Evidence(
-            layers=self.layers,
-            masses=self.masses[row],
-            log_prob=log_prob if finite else None,
-            entropy=entropy if finite else None,
-            margin=best - second if finite else None,
-            confidence=confidence if math.isfinite(confidence) else None,
-            contributions=None if self.lens is None else self.lens[row, 1:],
+        return (
+            log_prob if finite else None,
+            entropy if finite else None,
+            best - second if finite else None,
+            confidence if math.isfinite(confidence) else None,
+            None if self.lens is None else self.lens[row, 1:],
         )
 
 

@@ -48,7 +48,7 @@ class Watch:
 
     Args:
         model: the model that ``generate`` is called on.
-        tap: not open yet; a :class:`.DeferredTap` where tokens need not be known one by one, which
+        tap: not open yet; a :class:`.DeferredTap` where tokens between two nouns may wait, which
             neither assisted decoding nor beam search can do with.
         prompt: int64 ``[batch, length]``, the ``input_ids`` that ``generate`` will get.
         length: positions of the sequence that is decoded on: those of ``prompt``, unless part of

@@ -5,10 +5,11 @@
     python -m tests.benchmarks.bench_growth --shape 1.5b --rounds 3 --grid
     python -m tests.benchmarks.bench_growth --show          (all that was measured, in docs/)
 
-Plain decoding, the whole monitor and the way without one (eager attention that returns its maps,
-``output_attentions``) take turns within each round. Prompts are read once and copied for the rows
-of a batch. What counts is this thread's own work; on a GPU, the time by the clock. A point whose
-cache does not fit into free memory is left out and named; ``--missing`` measures those alone.
+Plain decoding, the whole monitor, the same with a listener on every event, and the way without one
+(eager attention that returns its maps, ``output_attentions``) take turns within each round. Prompts
+are read once and copied for the rows of a batch. What counts is this thread's own work; on a GPU,
+the time by the clock. A point whose cache does not fit into free memory is left out and named;
+``--missing`` measures those alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import argparse
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,15 +28,17 @@ import torch
 from rich.progress import track
 from sightline.calibration.reporting.comparison_views import update
 from sightline.detectors.svar import LayerRange
+from sightline.monitor.events import Event
 from sightline.monitor.session import Monitor
 from torch import Tensor
 
 from .bench_decode import race, ratio, read
-from .bench_pair import word_tokenizer
+from .bench_pair import listen, word_tokenizer
 from .workbench import (
     RESULTS,
     SHAPES,
     Shape,
+    Watch,
     build,
     environment,
     prompt,
@@ -50,6 +53,7 @@ AXES = ("layers", "image_tokens", "batch", "length")
 _ARMS = (
     ("noise", "plain, again", "0.6"),
     ("maps", "output_attentions", "tab:orange"),
+    ("heard", "with a listener", "tab:green"),
     ("watched", "watched", "tab:blue"),
 )
 _TEXT = 40  # text tokens of a prompt
@@ -130,12 +134,15 @@ class Workbench:
             layers=None if usual else LayerRange(first, first + point.layers - 1, "user"),
         )
 
-        @contextmanager
-        def watched(model: Any, inputs: dict[str, Tensor]) -> Iterator[dict[str, Any]]:
-            with monitor.watch(inputs) as watch:
-                yield {"logits_processor": [watch.logits_processor], "streamer": watch.streamer}
+        def watched(listener: Callable[[Event], None] | None) -> Watch:
+            @contextmanager
+            def watch(model: Any, inputs: dict[str, Tensor]) -> Iterator[dict[str, Any]]:
+                with monitor.watch(inputs, on_event=listener) as watch:
+                    yield {"logits_processor": [watch.logits_processor], "streamer": watch.streamer}
 
-        arms = {"watched": watched, "maps": maps}
+            return watch
+
+        arms: dict[str, Watch] = {"watched": watched(None), "heard": watched(listen), "maps": maps}
         if point.batch == 1:
             rounds *= 3  # as long as those of a batch, and rather noisier
         spent = race(self._model, inputs, cache, arms, tokens=tokens, rounds=rounds)
@@ -143,6 +150,7 @@ class Workbench:
         return {
             "tokens": tokens,
             "watched": ratio(spent, "watched", clock),
+            "heard": ratio(spent, "heard", clock),
             "maps": ratio(spent, "maps", clock),
             "noise": ratio(spent, "again", clock),
             "watched_by_the_clock": ratio(spent, "watched", 0),
@@ -209,15 +217,16 @@ def draw(path: Path) -> None:
 def table() -> str:
     """Markdown: what the monitor and the maps cost at each batch and number of image tokens."""
     lines = [
-        "| model | image tokens | batch | ms per step | watched | `output_attentions` | noise |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| model | image tokens | batch | ms per step | watched | with a listener "
+        "| `output_attentions` | noise |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for result in _results():
         first = result["points"][0]
         for point in sorted(result["points"], key=lambda p: (p["image_tokens"], p["batch"])):
             if (point["layers"], point["length"]) != (first["layers"], first["length"]):
                 continue
-            cells = (_cell(point[arm]) for arm in ("watched", "maps", "noise"))
+            cells = (_cell(point[arm]) for arm in ("watched", "heard", "maps", "noise"))
             lines.append(
                 f"| {result['shape'].upper()} | {point['image_tokens']:,} | {point['batch']} "
                 f"| {point['plain_ms_per_token']['median']:.0f} | {' | '.join(cells)} |"

@@ -61,6 +61,10 @@ def word_tokenizer(vocabulary: int) -> Any:
     )
 
 
+def listen(event: Event) -> None:
+    """The least that a listener can do."""
+
+
 def main() -> None:
     """Measure one shape and write ``results/pair-....json``."""
     parser = decoding_parser("decoding, monitored against plain")
@@ -74,7 +78,7 @@ def main() -> None:
     bench.model.generation_config.update(repetition_penalty=10.0)
     processor: Any = SimpleNamespace(tokenizer=word_tokenizer(bench.shape.vocabulary))
     monitor = Monitor(bench.model, processor, watch_layers=options.layers)
-    listener = _listen if options.events else None
+    listener = listen if options.events else None
 
     @contextmanager
     def pair(model: Any, inputs: dict[str, Tensor]) -> Iterator[dict[str, Any]]:
@@ -84,10 +88,6 @@ def main() -> None:
     result = compare(bench.model, bench.inputs, pair, tokens=options.tokens, rounds=options.rounds)
     name = "pair-events" if options.events else "pair"
     bench.record(name, {"svar_layers": str(monitor.layers)} | result)
-
-
-def _listen(event: Event) -> None:
-    """The least that a listener can do."""
 
 
 if __name__ == "__main__":

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import gc
+import pickle
 import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sightline.detectors.evidence import Evidence
 from sightline.monitor.attention.deferred import DeferredTap
 from sightline.monitor.errors import NonFiniteError
+from sightline.monitor.events import Event, Token, Verdict
 from sightline.monitor.report import Report
 from sightline.monitor.session import Monitor
 from torch import Tensor
@@ -50,28 +56,100 @@ def test_quiet_reports_are_those_of_a_listener(
     drains: list[int],
     options: dict[str, Any],
 ) -> None:
-    """Rows of several lengths: every token's SVAR to rounding, all else to the letter; and 32
-    steps are read in one go, where a listener has every step read for itself."""
+    """Rows of several lengths: every token's SVAR to rounding, all else to the letter."""
     inputs = monitor.prepare(pictures[:2])
     both = [LONG, " A cat."]
     quiet = monitor.generate(
         **inputs, max_new_tokens=70, logits_processor=[script(*both)], **options
     ).reports
     assert drains == [32, 32, 6]
+    seen: list[Token] = []
     heard = monitor.generate(
         **inputs,
         max_new_tokens=70,
         logits_processor=[script(*both)],
-        on_event=lambda event: None,
+        on_event=lambda event: seen.append(event) if isinstance(event, Token) else None,
         **options,
     ).reports
-    assert len(drains) == 3
+    assert len(seen) == sum(len(report.tokens) for report in quiet)
     for one, other in zip(quiet, heard, strict=True):
         assert _svar(one) == pytest.approx(_svar(other), abs=1e-6)
         for mine, theirs in zip(one.mentions, other.mentions, strict=True):
             assert mine.svar == pytest.approx(theirs.svar, abs=1e-6)
         rough = {"tokens": (), "mentions": (), "timings": None}
         assert one.model_copy(update=rough) == other.model_copy(update=rough)
+
+
+def test_for_a_listener_steps_are_read_at_nouns(
+    monitor: Monitor, pictures: list[Image.Image], script: Scripted, drains: list[int]
+) -> None:
+    """A verdict brings all that waited until then; no noun, no walk through the keys."""
+    read: list[tuple[Event, int]] = []
+    (report,) = monitor.generate(
+        **monitor.prepare(pictures[:1]),
+        max_new_tokens=60,
+        logits_processor=[script(" A dog runs and it runs by a cat.")],
+        on_event=lambda event: read.append((event, sum(drains))),
+    ).reports
+    before, tokens = 0, 0
+    for event, steps in read:
+        tokens += isinstance(event, Token)
+        # A verdict on a token that was read with its neighbours reads nothing.
+        assert steps in ((before, tokens) if isinstance(event, Verdict) else (before,))
+        before = steps
+    assert drains[0] > 1
+    assert 2 <= len(drains) <= len(report.mentions) + 1
+    assert sum(drains) == len(report.tokens)
+
+
+def test_a_listener_may_look_at_every_token(
+    monitor: Monitor, pictures: list[Image.Image], script: Scripted, drains: list[int]
+) -> None:
+    """Then each step is read as it happens."""
+    seen: list[float] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Token) and event.evidence is not None:
+            seen.append(float(event.evidence.masses.sum(axis=2).mean()))
+
+    (report,) = monitor.generate(
+        **monitor.prepare(pictures[:1]),
+        max_new_tokens=60,
+        logits_processor=[script(" A dog sits.")],
+        on_event=listen,
+    ).reports
+    assert drains == [1] * len(report.tokens)
+    assert seen == pytest.approx([1.0] * len(report.tokens), abs=1e-5)
+
+
+def test_evidence_that_waits_is_evidence(
+    monitor: Monitor, pictures: list[Image.Image], script: Scripted
+) -> None:
+    """It can be copied, changed, pickled and shown, and lets go of the model once it was read."""
+    kept: list[Evidence] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Token) and event.evidence is not None:
+            kept.append(event.evidence)
+
+    monitor.generate(
+        **monitor.prepare(pictures[:1]),
+        max_new_tokens=60,
+        logits_processor=[script(" It runs.")],
+        on_event=listen,
+    )
+    first = kept[0]
+    others = [copy.copy(first), copy.deepcopy(first), pickle.loads(pickle.dumps(first))]
+    others.append(dataclasses.replace(first, log_prob=first.log_prob))
+    for other in others:
+        assert isinstance(other, Evidence)
+        assert other.layers == first.layers
+        assert other.log_prob == first.log_prob
+        assert np.array_equal(other.masses, first.masses)
+        assert np.array_equal(other.var, first.var)
+    assert "masses=array" in repr(first)
+    with pytest.raises(AttributeError, match="no attribute 'mass'"):
+        first.mass  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_an_interrupted_caption_has_the_evidence_of_all_its_tokens(

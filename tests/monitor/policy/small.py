@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
+import pytest
 import torch
 from PIL import Image
 from sightline.calibration.scenes.observed import truth_of
@@ -15,6 +16,7 @@ from sightline.calibration.scenes.world import sample_scene
 from sightline.monitor.events import Event
 from sightline.monitor.policy import Policy
 from sightline.monitor.policy.release import Show
+from sightline.monitor.report import Report
 from sightline.monitor.session import Captions, Monitor
 from torch import Tensor
 from transformers import LogitsProcessor
@@ -73,6 +75,13 @@ def events_of(policy: Policy | str, show: Show, *which: int) -> tuple[list[Event
     events: list[Event] = []
     result = captions(policy, *which, on_event=events.append, show=show)
     return events, result
+
+
+def assert_same_tokens(one: Report, other: Report) -> None:
+    """All of each token to the letter, but for SVARs: read together, steps round differently."""
+    for ours, theirs in zip(one.tokens, other.tokens, strict=True):
+        assert ours.svar == pytest.approx(theirs.svar, abs=1e-6)
+        assert ours == theirs.model_copy(update={"svar": ours.svar})
 
 
 def same_row(one: Tensor, other: Tensor, row: int) -> bool:

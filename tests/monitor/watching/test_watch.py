@@ -281,17 +281,18 @@ def test_modes_that_were_not_announced_fail_before_the_first_token(
 def test_one_transfer_a_step(
     monitor: Monitor, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The watch itself moves tensors to the host once per step, whatever the layers and rows."""
-    from sightline.monitor.attention import measurement
+    """The watch itself moves tensors to the host once per step, whatever the layers and rows, and
+    masses at most as often."""
+    from sightline.monitor.attention import late, measurement
 
     calls: list[int] = []
-    collect = measurement.PendingStep.collect
+    collect = late.LateStep.collect
 
-    def counted(step: measurement.PendingStep, tokens: Tensor) -> measurement.Measurement:
+    def counted(step: late.LateStep, tokens: Tensor) -> measurement.Measurement:
         calls.append(1)
         return collect(step, tokens)
 
-    monkeypatch.setattr(measurement.PendingStep, "collect", counted)
+    monkeypatch.setattr(late.LateStep, "collect", counted)
     inputs = monitor.prepare(pictures)
     tokens: list[Token] = []
     monitor.generate(
@@ -304,4 +305,4 @@ def test_one_transfer_a_step(
     assert len(calls) == 5
     assert len(tokens) == 15
     bases = {id(t.evidence.masses.base) for t in tokens if t.evidence is not None}
-    assert len(bases) == 5
+    assert 1 <= len(bases) <= 5
