@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...detectors.evidence import SEGMENTS
+from ...detectors.extras import remedy
 from ...detectors.mentions import Mentions
 from ...monitor.errors import SightlineError
 from .collected import CollectedCaption
@@ -68,8 +69,8 @@ def arrow() -> Any:
         import pyarrow.parquet
     except ImportError as error:
         raise SightlineError(
-            "Calibration tables are Parquet files, and pyarrow is not installed. Install it: "
-            "pip install 'sightline[calibration]'"
+            f"Calibration tables are Parquet files, and pyarrow is not installed. Install it: "
+            f"{remedy('calibration')}"
         ) from error
     return pyarrow
 

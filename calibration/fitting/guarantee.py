@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ...detectors.extras import remedy
 from ...detectors.guarantee import Guarantee, percent
 from .goal import Goal
 from .imagescores import Floats, ImageScores
@@ -147,8 +148,8 @@ def require_mapie() -> None:
         import mapie.risk_control  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "Thresholds with a guarantee need MAPIE, which is not installed: "
-            "pip install 'sightline[calibration]'"
+            f"Thresholds with a guarantee need MAPIE, which is not installed: "
+            f"{remedy('calibration')}"
         ) from error
 
 

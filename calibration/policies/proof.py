@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from ...detectors.extras import remedy
 from .promise import Floats, Promise
 
 _BETS: Final = np.linspace(0.01, 0.99, 99)
@@ -91,5 +92,5 @@ def require_mapie() -> None:
         import mapie.risk_control.methods  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "Certificates need MAPIE, which is not installed: pip install 'sightline[calibration]'"
+            f"Certificates need MAPIE, which is not installed: {remedy('calibration')}"
         ) from error

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Final
 
+from ..extras import remedy
 from .sealed import ArtifactError
 
 ESTIMATORS: Final = frozenset(
@@ -122,8 +123,8 @@ def _skops() -> ModuleType:
         from skops import io as found
     except ImportError as error:
         raise ArtifactError(
-            "An estimator of scikit-learn's own needs skops to be saved or loaded, which is not "
-            "installed: pip install 'sightline[calibration]'."
+            f"An estimator of scikit-learn's own needs skops to be saved or loaded, which is not "
+            f"installed: {remedy('calibration')}"
         ) from error
     module: ModuleType = found
     return module

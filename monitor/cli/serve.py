@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ...detectors.extras import remedy
 from .options import calibration_option, device_option, lexicon_option, model_option
 
 
@@ -64,8 +65,7 @@ def serve(
         from ..serve.app import LOOPBACK, make_app
     except ImportError as error:
         raise click.ClickException(
-            f"Serving needs a web framework ({error.name} is missing): "
-            f"pip install 'sightline[serve]'"
+            f"Serving needs a web framework ({error.name} is missing): {remedy('serve')}"
         ) from error
     from ..serve.limits import Limits
     from .caption import load_monitor

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ...detectors.extras import remedy
 from ..errors import ClusterError
 
 if TYPE_CHECKING:
@@ -79,8 +80,7 @@ def require_ray() -> Any:
         import ray.data  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ClusterError(
-            "Captions by several workers need Ray Data, which is not installed: "
-            "pip install 'sightline[ray]'."
+            f"Captions by several workers need Ray Data, which is not installed: {remedy('ray')}"
         ) from error
     return ray
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ....detectors.extras import remedy
 from ....detectors.svar import LayerRange
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def require_matplotlib() -> None:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Figures need matplotlib, which is not installed: pip install 'sightline[calibration]'",
+            f"Figures need matplotlib, which is not installed: {remedy('calibration')}",
             name=error.name,
         ) from error
 

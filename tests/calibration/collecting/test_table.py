@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sightline.calibration.collecting.folder import TableFolder
 from sightline.calibration.collecting.header import TableHeader
 from sightline.calibration.collecting.table import CalibrationTable, TableError, TableInfo
 from sightline.detectors.evidence import Evidence
+from sightline.detectors.extras import remedy
 from sightline.detectors.mentions import MentionEvidence, Mentions
 from sightline.monitor.errors import SightlineError
 
@@ -326,7 +328,7 @@ def test_without_pyarrow_the_remedy_is_said(
     """Calibration is an extra: its absence is no ImportError from somewhere inside."""
     folder = write(tmp_path / "t", [caption(1, 2)])
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(SightlineError, match=r"pip install 'sightline\[calibration\]'"):
+    with pytest.raises(SightlineError, match=re.escape(remedy("calibration"))):
         columns.arrow()
     with pytest.raises(SightlineError, match="not installed"):
         CalibrationTable.load(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from sightline.calibration.fitting.heldout import probabilities_of
 from sightline.calibration.fitting.splits import split
 from sightline.detectors.classifiers.heads import LinearHeadsClassifier
 from sightline.detectors.detector import Detector
+from sightline.detectors.extras import remedy
 from sightline.detectors.named import DETECTORS
 
 from ..tables import INFO, made_table
@@ -162,7 +164,7 @@ def test_without_mapie_no_work_is_begun(
     """The missing extra is named before a detector is fitted."""
     monkeypatch.setitem(sys.modules, "mapie.risk_control", None)
     told: list[str] = []
-    with pytest.raises(ImportError, match=r"pip install 'sightline\[calibration\]'"):
+    with pytest.raises(ImportError, match=re.escape(remedy("calibration"))):
         fit(table, detector="svar", on_step=told.append)
     assert not told
 

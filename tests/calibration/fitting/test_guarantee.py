@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
@@ -16,6 +17,7 @@ from sightline.calibration.fitting.guarantee import (
     p_values,
 )
 from sightline.calibration.fitting.imagescores import NEVER, Floats, ImageScores, Ints
+from sightline.detectors.extras import remedy
 from sightline.detectors.guarantee import Target
 
 GOALS = (Goal("recall", 0.8), Goal("precision", 0.6), Goal("false-alarm", 0.1))
@@ -197,5 +199,5 @@ def test_where_nothing_is_flagged_elsewhere_the_correction_pays() -> None:
 def test_without_mapie_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thresholds need the extra; the error says how to install it."""
     monkeypatch.setitem(sys.modules, "mapie.risk_control", None)
-    with pytest.raises(ImportError, match=r"pip install 'sightline\[calibration\]'"):
+    with pytest.raises(ImportError, match=re.escape(remedy("calibration"))):
         choose(drawn("recall", 50, 0), GOALS[0])

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from sightline.detectors.extras import remedy
 from sightline.monitor.cli.main import main
 from sightline.monitor.distributed.captioning import Captioning, Introduction
 from sightline.monitor.distributed.cluster import Workers, cluster, require_ray
@@ -84,7 +85,7 @@ def test_without_ray_the_remedy_is_told(
     monkeypatch.setitem(sys.modules, "ray", None)
     result = call(album, "--workers", 2)
     assert result.exit_code == 1
-    assert "pip install 'sightline[ray]'" in result.stderr
+    assert remedy("ray") in result.stderr
     with pytest.raises(ClusterError, match="sightline"):
         require_ray()
 
