@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,10 +16,11 @@ from ...monitor.cli.options import (
     model_option,
 )
 from .asking import (
-    SOME,
     answered,
     batch_option,
     check_options,
+    conclude,
+    ended_in_order,
     images_option,
     out_option,
     retry_option,
@@ -166,47 +166,30 @@ def amber(
     from ..benchmarks.ambernouns import SameLemma, SpacyVectors
     from ..benchmarks.responses import Responses
     from .ambersummary import Summary, tables
-    from .tables import errors_end_the_command
 
     log = Console(stderr=True, highlight=False)
-    try:
-        with errors_end_the_command(), ExitStack() as stack:
-            known = AmberData.load(data)
-            like = SameLemma() if pipeline is None else SpacyVectors(pipeline, threshold=similarity)
-            nouns = _nouns(reading, known)
-            if images is not None:
-                queries = load_queries(data, task)
-                monitor = load_monitor(
-                    model, device=device, lexicon=lexicon, calibration=calibration
-                )
-                written = answered(
-                    monitor,
-                    _items(queries, known, suffix),
-                    images=images,
-                    out=out,
-                    answer="response",
-                    max_new_tokens=max_new_tokens,
-                    batch_size=batch_size,
-                    retry_failed=retry_failed,
-                    log=log,
-                )
-                responses = stack.enter_context(written)
-            assert responses is not None
-            summary = Summary.of(Responses.load(responses, known), known, nouns, like)
-    except KeyboardInterrupt:
-        kept = f"what is said is kept in {out}. The same command continues." if out else ""
-        log.print(f"Interrupted; {kept}", style="red", markup=False)
-        ctx.exit(130)
-    if as_json:
-        click.echo(json.dumps(summary.as_json(), allow_nan=False))
-    else:
-        console = Console(highlight=False)
-        for shown in tables(summary, width=console.width):
-            console.print(shown)
-        for note in summary.limitations:
-            console.print(f"Note: {note}", style="yellow", markup=False)
-    if summary.failures:
-        ctx.exit(SOME)
+    with ended_in_order(ctx, log, out), ExitStack() as stack:
+        known = AmberData.load(data)
+        like = SameLemma() if pipeline is None else SpacyVectors(pipeline, threshold=similarity)
+        nouns = _nouns(reading, known)
+        if images is not None:
+            queries = load_queries(data, task)
+            monitor = load_monitor(model, device=device, lexicon=lexicon, calibration=calibration)
+            written = answered(
+                monitor,
+                _items(queries, known, suffix),
+                images=images,
+                out=out,
+                answer="response",
+                max_new_tokens=max_new_tokens,
+                batch_size=batch_size,
+                retry_failed=retry_failed,
+                log=log,
+            )
+            responses = stack.enter_context(written)
+        assert responses is not None
+        summary = Summary.of(Responses.load(responses, known), known, nouns, like)
+    conclude(ctx, summary, lambda width: tables(summary, width=width), as_json=as_json)
 
 
 def _nouns(reading: str, known: AmberData) -> Nouns:

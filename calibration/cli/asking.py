@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from ...monitor.session import Monitor
     from ..benchmarks.replyfile import Item
@@ -46,6 +47,24 @@ batch_option = click.option(
     show_default=True,
     help="Questions put at once.",
 )
+
+
+class Summary(Protocol):
+    """What an evaluation has to say."""
+
+    @property
+    def limitations(self) -> Sequence[str]:
+        """What the figures do not say by themselves."""
+        ...
+
+    @property
+    def failures(self) -> int:
+        """Questions that could not be asked."""
+        ...
+
+    def as_json(self) -> dict[str, Any]:
+        """All figures."""
+        ...
 
 
 @contextmanager
@@ -107,3 +126,39 @@ def check_options(
         raise click.UsageError(f"--out and --retry-failed are for --images, not for {name}.")
     if retry_failed and out is None:
         raise click.UsageError("--retry-failed needs the file with the failures: give --out.")
+
+
+@contextmanager
+def ended_in_order(ctx: click.Context, log: Console, out: Path | None) -> Iterator[None]:
+    """What cannot be used ends the command with a line; an interruption says what is kept."""
+    from .tables import errors_end_the_command
+
+    try:
+        with errors_end_the_command():
+            yield
+    except KeyboardInterrupt:
+        kept = f"what is answered is kept in {out}. The same command continues." if out else ""
+        log.print(f"Interrupted; {kept}", style="red", markup=False)
+        ctx.exit(130)
+
+
+def conclude(
+    ctx: click.Context,
+    summary: Summary,
+    views: Callable[[int], Iterable[RenderableType]],
+    *,
+    as_json: bool,
+) -> None:
+    """Show the figures, by ``views`` of a width, and end with the code for what failed."""
+    from rich.console import Console
+
+    if as_json:
+        click.echo(json.dumps(summary.as_json(), allow_nan=False))
+    else:
+        console = Console(highlight=False)
+        for view in views(console.width):
+            console.print(view, markup=False)
+        for note in summary.limitations:
+            console.print(f"Note: {note}", style="yellow", markup=False)
+    if summary.failures:
+        ctx.exit(SOME)

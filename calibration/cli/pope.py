@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,10 +10,11 @@ import click
 
 from ...monitor.cli.options import calibration_option, device_option, lexicon_option, model_option
 from .asking import (
-    SOME,
     answered,
     batch_option,
     check_options,
+    conclude,
+    ended_in_order,
     images_option,
     out_option,
     retry_option,
@@ -140,44 +140,31 @@ def pope(
     from ..benchmarks.answers import match
     from ..benchmarks.questions import load_splits
     from .popesummary import Summary, table
-    from .tables import errors_end_the_command
 
     log = Console(stderr=True, highlight=False)
-    try:
-        with errors_end_the_command(), ExitStack() as stack:
-            splits = load_splits(questions)
-            if images is not None:
-                monitor = load_monitor(
-                    model, device=device, lexicon=lexicon, calibration=calibration
-                )
-                written = answered(
-                    monitor,
-                    _items(splits, suffix),
-                    images=images,
-                    out=out,
-                    answer="answer",
-                    max_new_tokens=max_new_tokens,
-                    batch_size=batch_size,
-                    retry_failed=retry_failed,
-                    log=log,
-                )
-                answers = (stack.enter_context(written),)
-            summary = Summary.of(splits, match(splits, answers, asked=asked))
-    except KeyboardInterrupt:
-        kept = f"what is answered is kept in {out}. The same command continues." if out else ""
-        log.print(f"Interrupted; {kept}", style="red", markup=False)
-        ctx.exit(130)
-    if as_json:
-        click.echo(json.dumps(summary.as_json(), allow_nan=False))
-    else:
-        console = Console(highlight=False)
-        console.print(table(summary, width=console.width))
-        for line in summary.judged():
-            console.print(line, markup=False)
-        for note in summary.limitations:
-            console.print(f"Note: {note}", style="yellow", markup=False)
-    if summary.failures:
-        ctx.exit(SOME)
+    with ended_in_order(ctx, log, out), ExitStack() as stack:
+        splits = load_splits(questions)
+        if images is not None:
+            monitor = load_monitor(model, device=device, lexicon=lexicon, calibration=calibration)
+            written = answered(
+                monitor,
+                _items(splits, suffix),
+                images=images,
+                out=out,
+                answer="answer",
+                max_new_tokens=max_new_tokens,
+                batch_size=batch_size,
+                retry_failed=retry_failed,
+                log=log,
+            )
+            answers = (stack.enter_context(written),)
+        summary = Summary.of(splits, match(splits, answers, asked=asked))
+    conclude(
+        ctx,
+        summary,
+        lambda width: (table(summary, width=width), *summary.judged()),
+        as_json=as_json,
+    )
 
 
 def _items(splits: Sequence[Split], suffix: str) -> list[Item]:
