@@ -204,7 +204,7 @@ class DeferredTap(AttentionTap):
         bias = bias.unsqueeze(1)
         read = []
         every = queries.transpose(2, 3)
-        size = keys[0].numel() * keys[0].element_size()
+        size = len(chosen) * keys[0][0].numel() * keys[0].element_size()
         room = max(1, JOINED_BYTES.get(device.type, 0) // size)
         for start in range(0, layers, room):
             frame.queries = list(every[start : start + room])

@@ -2,12 +2,14 @@
 
 To read one row of attention is a walk through all keys of a layer; to read thirty is the same walk.
 So a decoding step leaves its queries behind, and the masses of all steps that wait come together:
-when a noun is judged, when a listener looks at a token's, or when thirty-two wait.
+when a noun is judged, when a listener looks at a token's, or when thirty-two wait. What is asked of
+one row of a batch is read of that row alone.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from dataclasses import dataclass, fields
 from types import TracebackType
 from typing import Any, Final
@@ -26,25 +28,28 @@ _MOST: Final = 32  # steps that wait
 
 
 class LateMasses:
-    """The masses of one step, which are read with those of its neighbours."""
+    """The masses of one step, of which a row is read with those of its neighbours."""
 
     __slots__ = ("_found", "_meter")
 
     def __init__(self, meter: LateMeter) -> None:
         self._meter: LateMeter | None = meter
-        self._found: npt.NDArray[np.float32] | None = None
+        self._found: dict[int, npt.NDArray[np.float32]] = {}
 
     def __getitem__(self, row: int) -> npt.NDArray[np.float32]:
         meter = self._meter
-        if meter is not None:
-            meter.read()
-        assert self._found is not None
-        masses: npt.NDArray[np.float32] = self._found[row]
-        return masses
+        if row not in self._found and meter is not None:
+            meter.read(row)
+        return self._found[row]
 
-    def fill(self, found: npt.NDArray[np.float32]) -> None:
-        """Float32 ``[rows, layers, heads, segments]``, on the host; the meter is let go."""
-        self._found = found
+    def fill(self, row: int, masses: npt.NDArray[np.float32]) -> None:
+        """Float32 ``[layers, heads, segments]``, on the host; what was read first stays."""
+        self._found.setdefault(row, masses)
+
+    def complete(self, masses: npt.NDArray[np.float32]) -> None:
+        """Of all rows, ``[rows, layers, heads, segments]``; the meter is let go."""
+        for row, found in enumerate(masses):
+            self.fill(row, found)
         self._meter = None
 
 
@@ -124,6 +129,7 @@ class LateMeter(Meter):
         super().__init__(model, tap, lens)
         self._late = tap
         self._waiting: list[tuple[LateMasses, int]] = []  # with their rows
+        self._known: defaultdict[int, int] = defaultdict(int)  # of a row, how many of them
         self._lock = threading.Lock()  # reports may be asked for by another thread than generate's
 
     def __exit__(
@@ -155,18 +161,31 @@ class LateMeter(Meter):
             self.read()
         return LateStep(distribution, lens, self._late.layers, masses)
 
-    def read(self) -> None:
-        """Read the attention of all steps that wait; in any thread."""
+    def read(self, row: int | None = None) -> None:
+        """Read the attention of all steps that wait, of one row or all of them; in any thread."""
         with self._lock:
-            if self._waiting:
-                read = torch.stack(self._late.drain()).cpu().numpy()
-                for (step, _), masses in zip(self._waiting, read, strict=True):
-                    step.fill(masses)
-                self._waiting.clear()
+            waiting = self._waiting
+            if not waiting:
+                return
+            if row is None or waiting[0][1] == 1:
+                every = torch.stack(self._late.drain()).cpu().numpy()
+                for (step, _), masses in zip(waiting, every, strict=True):
+                    step.complete(masses)
+                self._forget()
+                return
+            steps = range(self._known[row], len(waiting))
+            some = self._late.read([row] * len(steps), steps).cpu().numpy()
+            for place, masses in zip(steps, some, strict=True):
+                waiting[place][0].fill(row, masses)
+            self._known[row] = len(waiting)
 
     def _give_up(self) -> None:
         unknown = np.full((len(self._late.layers), self._late.heads, len(SEGMENTS)), np.nan)
         with self._lock:
             for step, rows in self._waiting:
-                step.fill(np.broadcast_to(unknown.astype(np.float32), (rows, *unknown.shape)))
-            self._waiting.clear()
+                step.complete(np.broadcast_to(unknown.astype(np.float32), (rows, *unknown.shape)))
+            self._forget()
+
+    def _forget(self) -> None:
+        self._waiting.clear()
+        self._known.clear()

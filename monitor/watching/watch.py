@@ -247,6 +247,8 @@ class Watch:
 
     def on_end(self) -> None:
         """End the captions that are still open."""
+        if isinstance(self._meter, LateMeter):
+            self._meter.read()  # all rows at once, before each asks for its own
         self._scribe.end()
 
     # --- the call -------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import gc
 import pickle
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,6 +100,37 @@ def test_for_a_listener_steps_are_read_at_nouns(
     assert drains[0] > 1
     assert 2 <= len(drains) <= len(report.mentions) + 1
     assert sum(drains) == len(report.tokens)
+
+
+def test_a_noun_of_a_row_is_read_in_that_row(
+    monitor: Monitor,
+    pictures: list[Image.Image],
+    script: Scripted,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others' keys are not walked through for it, and what a row was first read as stays."""
+    asked: list[set[int]] = []
+    read = DeferredTap.read
+
+    def noted(tap: DeferredTap, rows: Sequence[int], steps: Sequence[int]) -> Tensor:
+        asked.append(set(rows))
+        return read(tap, rows, steps)
+
+    monkeypatch.setattr(DeferredTap, "read", noted)
+    verdicts: list[Verdict] = []
+    reports = monitor.generate(
+        **monitor.prepare(pictures[:3]),
+        max_new_tokens=60,
+        logits_processor=[script(" It runs and runs by it.", " A cat runs by it.", " It runs.")],
+        on_event=lambda event: verdicts.append(event) if isinstance(event, Verdict) else None,
+    ).reports
+    first = verdicts[0].row
+    assert asked[0] == {first}
+    assert asked[-1] == {0, 1, 2}
+    for verdict in verdicts:
+        report = reports[verdict.row]
+        mention = report.mentions[verdict.mention]
+        assert report.tokens[mention.first_token].svar == mention.svar == verdict.svar
 
 
 def test_a_listener_may_look_at_every_token(
