@@ -144,7 +144,7 @@ class Workbench:
 
         arms: dict[str, Watch] = {"watched": watched(None), "heard": watched(listen), "maps": maps}
         if point.batch == 1:
-            rounds *= 3  # as long as those of a batch, and rather noisier
+            rounds *= 3  # they are shorter, and rather noisier
         spent = race(self._model, inputs, cache, arms, tokens=tokens, rounds=rounds)
         clock = 0 if self._device.type == "cuda" else 1
         return {
