@@ -15,13 +15,22 @@ import random
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from .ownwork import own_work
 from .workbench import Watch, decoding_parser, set_up, summary, tap_only
+
+
+class Spent(NamedTuple):
+    """Seconds per token."""
+
+    clock: float  # on a busy machine, those of others too
+    work: float  # this thread's
+    own: float  # of those, in sightline's code
 
 
 def read(model: Any, inputs: dict[str, Tensor]) -> Any:
@@ -41,18 +50,17 @@ def race(
     *,
     tokens: int,
     rounds: int,
-) -> dict[str, list[tuple[float, float]]]:
+) -> dict[str, list[Spent]]:
     """Seconds per token of greedy decoding after a cached prompt, of every round.
 
-    By the clock, and of this thread's own work: on a busy machine the first counts the others too.
     All that a watch does counts, before the first token and after the last. The cache is put back.
     Besides those of ``watches`` there are two arms that decode plainly: ``plain`` and ``again``.
     """
     text = {name: value for name, value in inputs.items() if name != "pixel_values"}
 
-    def run(watch: Watch, length: int) -> tuple[float, float]:
+    def run(watch: Watch, length: int) -> Spent:
         _wait(model.device)
-        start, worked = time.perf_counter(), time.thread_time()
+        start, worked, before = time.perf_counter(), time.thread_time(), own.seconds
         with watch(model, inputs) as options:
             model.generate(
                 **text,
@@ -63,13 +71,13 @@ def race(
                 **options,
             )
         _wait(model.device)
-        spent = time.perf_counter() - start, time.thread_time() - worked
+        spent = time.perf_counter() - start, time.thread_time() - worked, own.seconds - before
         cache.crop(-length)
-        return spent[0] / length, spent[1] / length
+        return Spent(*(seconds / length for seconds in spent))
 
     arms = {"plain": _plainly, **watches, "again": _plainly}
-    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in arms}
-    with torch.inference_mode():
+    spent: dict[str, list[Spent]] = {name: [] for name in arms}
+    with own_work() as own, torch.inference_mode():
         for watch in arms.values():
             run(watch, min(tokens, 4))
         for _ in range(rounds):
@@ -103,13 +111,18 @@ def compare(
     }
 
 
-def ratio(spent: Mapping[str, list[tuple[float, float]]], arm: str, clock: int) -> dict[str, float]:
+def ratio(spent: Mapping[str, list[Spent]], arm: str, clock: int) -> dict[str, float]:
     """How much longer than plain decoding an arm of a race took, round by round.
 
     ``clock`` is 0 for the clock on the wall and 1 for the thread's own work.
     """
     rounds = zip(spent[arm], spent["plain"], strict=True)
     return summary(one[clock] / plain[clock] for one, plain in rounds)
+
+
+def own_ratio(spent: Mapping[str, list[Spent]], arm: str) -> dict[str, float]:
+    """How much longer an arm worked than it would have without sightline's code."""
+    return summary(one.work / (one.work - one.own) for one in spent[arm])
 
 
 @contextmanager
