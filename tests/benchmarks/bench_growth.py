@@ -9,8 +9,8 @@ Plain decoding, the whole monitor, the same with a listener on every event, and 
 (eager attention that returns its maps, ``output_attentions``) take turns within each round. Prompts
 are read once and copied for the rows of a batch. What counts is this thread's work; on a GPU, the
 time by the clock. Two runs differ by chance, so what a watched run spends in sightline's code is
-set against the rest of the same run too (``ownwork.py``). A point whose cache does not fit into free memory is left out and named;
-``--missing`` measures those alone.
+set against the rest of the same run too (``ownwork.py``). A point whose cache does not fit into
+free memory is left out and named; ``--missing`` measures those alone.
 """
 
 from __future__ import annotations
