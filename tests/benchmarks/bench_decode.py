@@ -97,7 +97,8 @@ def compare(
     """Ratios watched / plain and plain / plain over ``rounds`` rounds, and time per token.
 
     ``cpu_ratio`` is the ratio of this thread's own work; with one thread and no GPU it is what the
-    ratio would be on an idle machine.
+    ratio would be on an idle machine. ``own_ratio`` is that of the watched runs alone, against what
+    is left of them without sightline's code.
     """
     cache = read(model, inputs)
     spent = race(model, inputs, cache, {"watched": watch}, tokens=tokens, rounds=rounds)
@@ -106,6 +107,7 @@ def compare(
         "noise": ratio(spent, "again", 0),
         "cpu_ratio": ratio(spent, "watched", 1),
         "cpu_noise": ratio(spent, "again", 1),
+        "own_ratio": own_ratio(spent, "watched"),
         "plain_ms_per_token": summary(1000 * plain[0] for plain in spent["plain"]),
         "watched_ms_per_token": summary(1000 * watched[0] for watched in spent["watched"]),
     }
