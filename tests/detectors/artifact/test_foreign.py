@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import sys
 import zipfile
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from sightline.detectors.artifact.sealed import ArtifactError
 from sightline.detectors.calibrated import CalibratedDetector
 from sightline.detectors.classifiers.wrapped import WrappedClassifier
 from sightline.detectors.detector import Detector
+from sightline.detectors.extras import remedy
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -175,7 +177,7 @@ def test_an_artifact_is_no_way_around_the_list(tmp_path: Path) -> None:
 def test_without_skops_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes with the extra."""
     monkeypatch.setitem(sys.modules, "skops", None)
-    with pytest.raises(ArtifactError, match=r"sightline\[calibration\]"):
+    with pytest.raises(ArtifactError, match=re.escape(remedy("calibration"))):
         to_skops(GaussianNB().fit(DATA, TRUTH))
 
 
