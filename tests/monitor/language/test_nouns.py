@@ -246,6 +246,7 @@ def test_a_spacy_pipeline_can_find_the_nouns() -> None:
     ]
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not CAPTIONS.is_dir(), reason="the shared real captions are not at hand")
 @pytest.mark.parametrize("model", ["llava-1.5", "instructblip"])
 def test_the_official_objects_are_found_in_real_captions(model: str) -> None:

@@ -105,6 +105,7 @@ def test_the_table_decides_as_nltk_does() -> None:
     assert tied.tag(["a"], []) == nltk.predict({"bias": 1})[0]
 
 
+@pytest.mark.once
 def test_a_model_survives_its_file() -> None:
     """Packing and reading gives the same bytes again, and the same tags."""
     model = TreebankTagger.packaged().provisional_model

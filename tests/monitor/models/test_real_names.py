@@ -91,6 +91,7 @@ def test_a_name_is_enough(
         assert report.calibration == "uncalibrated"
 
 
+@pytest.mark.once
 def test_a_cached_config_says_what_would_be_used(sightline: Call) -> None:
     """`sightline presets NAME` reads it there, and downloads nothing."""
     done = sightline("presets", "llava-hf/llava-1.5-7b-hf", "--json")

@@ -41,6 +41,7 @@ def share(reports: Sequence[Report]) -> tuple[float, float, float]:
     return wrong / named, captions / len(reports), found / present
 
 
+@pytest.mark.once
 def test_hallucinations_become_rare_and_recall_stays() -> None:
     """40 scenes: both policies take at least 60% off CHAIR, for at most 10 points of recall."""
     batches = [tuple(range(start, start + 20)) for start in (0, 20)]

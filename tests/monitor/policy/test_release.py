@@ -48,6 +48,7 @@ def delays(policy: Policy, show: Show = "hold") -> list[int]:
     return found
 
 
+@pytest.mark.once
 def test_text_is_held_for_two_tokens_in_the_median() -> None:
     """Where nothing is flagged; a sentence takes longer, and live text does not wait at all."""
     assert statistics.median(delays(Policy(threshold=2.0))) <= 2

@@ -105,6 +105,7 @@ def test_live_text_is_taken_back(client: Any, samples: tuple[str, ...]) -> None:
     assert texts["live"] == texts["hold"]
 
 
+@pytest.mark.once
 def test_thirty_two_clients_get_their_own_answers(
     client: Any, samples: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
@@ -306,6 +307,7 @@ def test_too_many_are_told_to_come_back(small: Monitor, samples: tuple[str, ...]
     assert any(answer.status_code == 200 for answer in answers)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1300, "light")])
 def test_the_live_page_in_a_browser(address: str, width: int, scheme: str) -> None:
     """A sample image is described twice, side by side; no console error, no outside request."""
